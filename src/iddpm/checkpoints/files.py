@@ -1,0 +1,34 @@
+"""Writing beside and renaming: a file or folder is there whole, or it is not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write a file or folder at, renamed to `path` when done and removed on any error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        if beside.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        beside.replace(path)
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """As indented JSON, whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(values, indent=2) + "\n")

@@ -1,0 +1,81 @@
+"""The tensors of the authors' released checkpoints (openai/improved-diffusion) by our names, and ours by theirs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from iddpm.errors import UserError
+
+# (theirs, ours): what a name starts with. What follows is a layer of the list below, or the tensor itself.
+_PLACES = [
+    (r"time_embed\.(\d+)\.", r"time_embedding.layers.{}."),
+    (r"label_emb\.", r"class_embedding."),
+    (r"input_blocks\.(\d+)\.(\d+)\.", r"encoder.{}.layers.{}."),
+    (r"middle_block\.(\d+)\.", r"middle.layers.{}."),
+    (r"output_blocks\.(\d+)\.(\d+)\.", r"decoder.{}.layers.{}."),
+    (r"out\.0\.", r"norm_out."),
+    (r"out\.2\.", r"conv_out."),
+]
+_LAYERS = [
+    ("in_layers.0.", "norm_in."),
+    ("in_layers.2.", "conv_in."),
+    ("emb_layers.1.", "embedding."),
+    ("out_layers.0.", "norm_out."),
+    ("out_layers.3.", "conv_out."),
+    ("skip_connection.", "skip."),
+    ("norm.", "norm."),
+    ("qkv.", "qkv."),
+    ("proj_out.", "project."),
+    ("op.", "resample."),  # on the way down
+    ("conv.", "resample."),  # on the way up
+]
+_ATTENTION_WEIGHTS = ("qkv.weight", "project.weight")
+
+
+def is_theirs(names: Mapping[str, object]) -> bool:
+    """Whether tensors go by the authors' names."""
+    return "time_embed.0.weight" in names
+
+
+def our_name(theirs: str) -> str:
+    """The name in our network of one of their tensors; UserError for a name that their network does not have."""
+    for their_place, our_place in _PLACES:
+        place = re.match(their_place, theirs)
+        if place:
+            rest = theirs[place.end() :]
+            layers = (ours + rest[len(name) :] for name, ours in _LAYERS if rest.startswith(name))
+            return our_place.format(*place.groups()) + next(layers, rest)
+    raise UserError(f'checkpoint: tensor "{theirs}" is not one of an improved-diffusion network')
+
+
+def their_name(ours: str) -> str:
+    """The reverse of `our_name`."""
+    for their_place, our_place in _PLACES:
+        place = re.match(re.escape(our_place).replace(r"\{\}", r"(\d+)"), ours)
+        if place:
+            groups = iter(place.groups())
+            prefix = re.sub(r"\(\\d\+\)", lambda _: next(groups), their_place).replace("\\.", ".")
+            rest = ours[place.end() :]
+            choices = [theirs + rest[len(name) :] for theirs, name in _LAYERS if rest.startswith(name)]
+            return prefix + (choices[-1 if prefix.startswith("output_blocks") else 0] if choices else rest)
+    raise UserError(f'checkpoint: tensor "{ours}" is not one of an improved-diffusion network')
+
+
+def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Their state dict as ours. Their attention's 1x1 convolutions `[out, in, 1]` are our linear layers `[out, in]`."""
+    converted = {our_name(name): tensor for name, tensor in state.items()}
+    return {
+        name: tensor.squeeze(-1) if name.endswith(_ATTENTION_WEIGHTS) and tensor.ndim == 3 else tensor
+        for name, tensor in converted.items()
+    }
+
+
+def to_theirs(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our state dict as theirs."""
+    return {
+        their_name(name): tensor.unsqueeze(-1) if name.endswith(_ATTENTION_WEIGHTS) else tensor
+        for name, tensor in state.items()
+    }

@@ -1,0 +1,268 @@
+"""The configuration: frozen, validated, JSON in and out, and every field a flag. No torch in here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from iddpm.errors import UserError
+
+FORMAT_VERSION = 1
+"""Of `config.json` and of a model's own description. A file of another version is refused, not guessed at."""
+
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """Part of a configuration: frozen, and refuses fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DatasetSpec(Section):
+    """What a dataset is: all that a model needs to know of it."""
+
+    channels: Count
+    """Channels of an item: 1 for grey images, 3 for colour."""
+    size: tuple[Count, ...]
+    """Its size, one number a dimension."""
+    levels: Annotated[int, Field(ge=2, le=65536)] = 256
+    """How many values a pixel can take: 256 for 8-bit images, 17 for scikit-learn's digits."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes, in the order of their labels; empty without labels."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels and size."""
+        return (self.channels, *self.size)
+
+    @property
+    def num_dims(self) -> int:
+        """The number of values that bits/dim is a mean over."""
+        count = self.channels
+        for length in self.size:
+            count *= length
+        return count
+
+
+class DataConfig(Section):
+    """What to learn from."""
+
+    source: str = "digits"
+    """digits, photos, folder:PATH, zip:PATH, npz:PATH or npy:PATH."""
+    size: Count | None = None
+    """Side in pixels that images are resized and centre-cropped to (photos: of the random crops). None keeps theirs."""
+    channels: Literal[1, 3] | None = None
+    """1 makes images grey, 3 makes them RGB. None keeps what they are."""
+    dimensions: Literal[1, 2, 3] = 2
+    """Of an item in an array (npz, npy): 1 for sounds, 2 for images, 3 for volumes."""
+    channels_first: bool = False
+    """Arrays are [items, channels, ...] rather than [items, ..., channels]."""
+    levels: Annotated[int, Field(ge=2, le=65536)] | None = None
+    """How many values an array's entries can take, 0 ... levels - 1. None means 256. Images always have 256."""
+    num_classes: Count | None = None
+    """How many classes the data must have. None takes what it has."""
+    validation: Share = 0.1
+    """Share of the data held out for validation (photos: a region of them)."""
+    flip: bool = False
+    """Train on mirror images too."""
+    skip_broken: bool = False
+    """Go on without images that cannot be read or are too small."""
+    resize_filter: Literal["lanczos", "bicubic", "box"] = "lanczos"
+    """The antialiasing filter that images are made smaller with."""
+
+    def expected_spec(self) -> DatasetSpec | None:
+        """The dataset as far as the configuration alone tells; None where it does not."""
+        if self.size is None or self.channels is None:
+            return None
+        names = tuple(str(label) for label in range(self.num_classes or 0))
+        size = (self.size,) * self.dimensions
+        return DatasetSpec(channels=self.channels, size=size, levels=self.levels or 256, class_names=names)
+
+
+class DiffusionConfig(Section):
+    """The chain, and what the network's output means."""
+
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """How noise grows along the chain."""
+    num_timesteps: Count = 4000
+    """T, the length of the chain that is trained on."""
+    cosine_offset: Annotated[float, Field(ge=0)] | None = None
+    """The paper's s. None follows the paper's rule for the data's grey levels: 0.008 for 256 of them."""
+    prediction: Literal["eps", "x_0", "v", "x_prev"] = "eps"
+    """What the network predicts."""
+    variance: Literal["fixed_small", "fixed_large", "learned", "learned_range"] = "learned_range"
+    """The variance of a reverse step; learned_range is the paper's."""
+    rescale_timesteps: bool = True
+    """Show the network timesteps scaled to 0 ... 1000, whatever T. The authors' models differ in this."""
+
+
+class ObjectiveConfig(Section):
+    """What is minimised, and over which timesteps."""
+
+    kind: Literal["hybrid", "simple", "vlb"] = "hybrid"
+    """L_hybrid, L_simple or L_vlb."""
+    vlb_weight: Annotated[float, Field(gt=0)] = 0.001
+    """lambda of L_hybrid = L_simple + lambda L_vlb, where L_vlb is the whole T-term bound in bits/dim."""
+    timesteps: Literal["uniform", "low_discrepancy", "importance"] = "uniform"
+    """How timesteps are drawn; importance is the paper's, by the loss's second moment."""
+
+
+class NetworkConfig(Section):
+    """The U-Net."""
+
+    channels: Count = 64
+    """Width of its first level."""
+    channel_multipliers: tuple[Count, ...] = (1, 2)
+    """Width of each level, in multiples of `channels`; every further level halves the size."""
+    num_res_blocks: Count = 2
+    """Residual blocks a level."""
+    attention_resolutions: tuple[Count, ...] = ()
+    """Widths of feature maps, in pixels, that get attention."""
+    num_heads: Count = 4
+    """Heads of the attention."""
+    num_heads_up: Count | None = None
+    """Heads on the way up, where they differ."""
+    dropout: Share = 0.0
+    """Dropout in the residual blocks."""
+    scale_shift_norm: bool = True
+    """Timesteps scale and shift normalised features (the paper's); otherwise they are added before."""
+    convolutional_resampling: bool = True
+    """Strided convolutions; otherwise averaging and repeating."""
+    halve_depth: bool = False
+    """For volumes, halve the first axis as well as the other two."""
+    classes: bool = False
+    """Condition on the data's labels."""
+    low_resolution: Count | None = None
+    """Side of the low-resolution images that an upsampler enlarges. None makes no upsampler."""
+    recompute_activations: bool = False
+    """Spend a second forward pass to save memory (activation checkpointing)."""
+
+
+class TrainingConfig(Section):
+    """The optimization and its records."""
+
+    steps: Count = 100_000
+    """Optimizer steps, after which training ends."""
+    batch_size: Count = 128
+    """Images an optimizer step, over all processes."""
+    microbatch_size: Count | None = None
+    """Images a forward pass; smaller ones save memory and change nothing in the result."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """AdamW's."""
+    warmup_steps: NonNegative = 0
+    """Steps over which the learning rate rises from zero."""
+    decay: bool = False
+    """Lower the learning rate linearly to zero at the last step."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's."""
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of the gradient. None leaves it as it is."""
+    ema_rates: tuple[Rate, ...] = (0.9999,)
+    """Rates of the weights' moving averages. The first one is what is sampled from."""
+    ema_warmup: bool = True
+    """Average over fewer steps at first, so that an early average is not the initial weights."""
+    seed: NonNegative = 0
+    """Of everything random: the same seed gives the same run."""
+    log_every: Count = 100
+    """Steps between records in metrics.jsonl."""
+    validate_every: NonNegative = 5000
+    """Steps between validations in bits/dim; 0 never."""
+    validate_count: Count = 256
+    """Held-out images a validation, at most."""
+    validate_steps: str | None = "50"
+    """Steps of the chain (a stride) that validations take. None takes all."""
+    sample_every: NonNegative = 5000
+    """Steps between grids of samples; 0 never."""
+    sample_count: Count = 36
+    """Samples a grid."""
+    sample_steps: str | None = "50"
+    """Steps of the chain (a stride) that grids take. None takes all."""
+    checkpoint_every: Count = 5000
+    """Steps between checkpoints; there is one at the end, and at an interruption, in any case."""
+    keep_checkpoints: Count = 3
+    """How many of the newest checkpoints stay."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        learned = self.diffusion.variance.startswith("learned")
+        if self.objective.kind == "hybrid" and not learned:
+            raise ValueError(
+                f"objective.kind: hybrid teaches a variance, and diffusion.variance {self.diffusion.variance} has"
+                " nothing to learn; use objective.kind simple or vlb"
+            )
+        if self.objective.kind == "simple" and learned:
+            raise ValueError(
+                f"objective.kind: simple teaches no variance, and diffusion.variance is {self.diffusion.variance};"
+                " use objective.kind hybrid, or diffusion.variance fixed_small or fixed_large"
+            )
+        if self.diffusion.schedule == "linear" and self.diffusion.cosine_offset is not None:
+            raise ValueError("diffusion.cosine_offset: belongs to the cosine schedule, and diffusion.schedule is linear")
+        if not self.training.ema_rates:
+            raise ValueError("training.ema_rates: needs at least one rate, e.g. 0.9999")
+        low, size = self.network.low_resolution, self.data.size
+        if low is not None and size is not None and (low >= size or size % low):
+            raise ValueError(f"network.low_resolution: {low} must be a proper divisor of data.size {size}")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, with the format's version."""
+        return {"format": FORMAT_VERSION, **self.model_dump(mode="json")}
+
+    @classmethod
+    def from_json(cls, values: object, where: str) -> Config:
+        """The reverse of `to_json`; UserError naming `where` for anything else."""
+        if not isinstance(values, dict):
+            raise UserError(f"{where}: holds no configuration; write one with: iddpm info --preset digits --json")
+        version = values.get("format", FORMAT_VERSION)
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"{where}: has format version {version}, and this iddpm reads version {FORMAT_VERSION};"
+                " use the iddpm that wrote it"
+            )
+        try:
+            return cls.model_validate({key: value for key, value in values.items() if key != "format"})
+        except ValidationError as error:
+            raise UserError(f"{where}: {first_mistake(error)}") from None
+
+
+def load_config(path: Path) -> Config:
+    """A configuration from a JSON file; UserError for one that is missing or wrong."""
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: is no readable JSON ({error})") from None
+    if isinstance(values, dict) and isinstance(values.get("config"), dict):
+        values = values["config"]
+    return Config.from_json(values, str(path))
+
+
+def first_mistake(error: ValidationError, prefix: Sequence[str] = ()) -> str:
+    """The first mistake that pydantic found, as one line that names the field and the value."""
+    first = error.errors()[0]
+    field = ".".join([*prefix, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        return f"{field}: there is no such field"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if not field or message.startswith(field):
+        return message
+    return f"{field}: {message[0].lower()}{message[1:]}, got {first['input']!r}"

@@ -1,0 +1,111 @@
+"""The variational bound in bits/dim, term by term: L_T (prior) + sum of L_t (KL) + L_0 (decoder), Eqs. 4 to 7."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from iddpm.diffusion.forward import diffuse, forward_marginal, posterior
+from iddpm.diffusion.gaussian import Gaussian
+from iddpm.diffusion.process import Diffusion, Predict
+from iddpm.diffusion.reverse import ReverseStep, reverse_step
+from iddpm.diffusion.schedule import StepCoefficients
+
+
+def mean_over_elements(x: Tensor) -> Tensor:
+    """The mean over everything but the batch, `[batch, ...]` -> `[batch]`."""
+    return x.flatten(1).mean(dim=1)
+
+
+def term_bits(step: StepCoefficients, reverse: ReverseStep, x_0: Tensor, x_t: Tensor, levels: int) -> Tensor:
+    """One term of the bound in bits/dim `[batch]`: the decoder's -log p(x_0 | x_1) at the first step (Eq. 5),
+
+    KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) at the others (Eq. 6).
+    """
+    kl = mean_over_elements(posterior(step, x_0, x_t).kl(reverse.distribution))
+    decoder = -mean_over_elements(reverse.distribution.discretized_log_likelihood(x_0, levels))
+    return torch.where(step.is_first.flatten() > 0, decoder, kl) / math.log(2.0)
+
+
+def prior_bits(diffusion: Diffusion, x_0: Tensor) -> Tensor:
+    """KL(q(x_T | x_0) || N(0, I)) in bits/dim `[batch]` (Eq. 7): what the chain's end still knows of the data."""
+    last = torch.full((len(x_0),), len(diffusion.schedule) - 1, device=x_0.device)
+    end = forward_marginal(diffusion.schedule.at(last, x_0), x_0)
+    standard = Gaussian(torch.zeros_like(x_0), torch.zeros_like(end.log_variance))
+    return mean_over_elements(end.kl(standard)) / math.log(2.0)
+
+
+@dataclass(frozen=True)
+class BoundTerm:
+    """One term of the bound for a batch. `bits` in bits/dim; `x_0_mse` and `eps_mse` are errors of the prediction.
+
+    position: the step's place in the chain (0 is the decoder's). Each tensor is `[batch]`.
+    """
+
+    position: int
+    bits: Tensor
+    x_0_mse: Tensor
+    eps_mse: Tensor
+
+
+@torch.no_grad()
+def bound_terms(
+    diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: bool = True
+) -> Iterator[BoundTerm]:
+    """The terms of the bound on a batch `x_0` `[batch, channels, *size]` in [-1, 1], from the last step to the first.
+
+    noise: called once a step for a standard normal tensor of the batch's shape.
+    clip: whether the predicted x_0 is bounded to [-1, 1]; it is part of the model that is scored.
+    """
+    schedule = diffusion.schedule
+    for position in reversed(range(len(schedule))):
+        t = torch.full((len(x_0),), position, device=x_0.device)
+        step = schedule.at(t, x_0)
+        eps = noise()
+        x_t = diffuse(step, x_0, eps)
+        output = predict(x_t, torch.full_like(t, int(schedule.timesteps[position])))
+        reverse = reverse_step(step, diffusion.parameterization, output, x_t, clip=clip)
+        predicted_eps = (step.sqrt_recip_alpha_bar * x_t - reverse.x_0) / step.sqrt_recipm1_alpha_bar
+        yield BoundTerm(
+            position,
+            term_bits(step, reverse, x_0, x_t, diffusion.levels),
+            mean_over_elements((reverse.x_0 - x_0) ** 2),
+            mean_over_elements((predicted_eps - eps) ** 2),
+        )
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The whole bound on a batch, in bits/dim: `prior` `[batch]`, `terms` `[batch, K]` (0 is the decoder's)."""
+
+    prior: Tensor
+    terms: Tensor
+    x_0_mse: Tensor
+    eps_mse: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """prior + sum of terms, bits/dim `[batch]` (Eq. 4)."""
+        return self.prior + self.terms.sum(dim=1)
+
+    @classmethod
+    def gathered(cls, prior: Tensor, terms: Sequence[BoundTerm]) -> Bound:
+        """From `prior_bits` and all of `bound_terms`, in the order that they come in."""
+        ordered = terms[::-1]
+        return cls(
+            prior,
+            torch.stack([term.bits for term in ordered], dim=1),
+            torch.stack([term.x_0_mse for term in ordered], dim=1),
+            torch.stack([term.eps_mse for term in ordered], dim=1),
+        )
+
+
+def bits_per_dim(
+    diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: bool = True
+) -> Bound:
+    """The whole bound of a batch; see `bound_terms` for the arguments."""
+    return Bound.gathered(prior_bits(diffusion, x_0), list(bound_terms(diffusion, predict, x_0, noise, clip=clip)))

@@ -1,0 +1,172 @@
+"""What a network's output means: which prediction its mean part is, and which variance its other part is.
+
+A `Prediction` turns the mean part into x_0 and says what L_simple compares it with; a `Variance` turns the variance
+part, if there is one, into log sigma_t^2. Both are values without state.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from iddpm.diffusion.forward import posterior
+from iddpm.diffusion.schedule import StepCoefficients
+from iddpm.errors import UserError
+
+
+class Prediction(ABC):
+    """The meaning of the output's mean part `[batch, channels, *size]`."""
+
+    @abstractmethod
+    def x_0(self, step: StepCoefficients, part: Tensor, x_t: Tensor) -> Tensor:
+        """The predicted x_0."""
+
+    @abstractmethod
+    def target(self, step: StepCoefficients, x_0: Tensor, x_t: Tensor, noise: Tensor) -> Tensor:
+        """What a perfect mean part would be: L_simple is the mean squared distance to it."""
+
+    def mean(self, step: StepCoefficients, part: Tensor, x_0: Tensor, x_t: Tensor) -> Tensor:
+        """The mean of p(x_{t-1} | x_t): Eq. 11 with the predicted (perhaps clipped) x_0."""
+        return posterior(step, x_0, x_t).mean
+
+
+class Noise(Prediction):
+    """The network predicts eps, the noise in x_t (Eq. 13): the paper's choice."""
+
+    def x_0(self, step: StepCoefficients, part: Tensor, x_t: Tensor) -> Tensor:
+        return step.sqrt_recip_alpha_bar * x_t - step.sqrt_recipm1_alpha_bar * part
+
+    def target(self, step: StepCoefficients, x_0: Tensor, x_t: Tensor, noise: Tensor) -> Tensor:
+        return noise
+
+
+class Data(Prediction):
+    """The network predicts x_0 itself."""
+
+    def x_0(self, step: StepCoefficients, part: Tensor, x_t: Tensor) -> Tensor:
+        return part
+
+    def target(self, step: StepCoefficients, x_0: Tensor, x_t: Tensor, noise: Tensor) -> Tensor:
+        return x_0
+
+
+class Velocity(Prediction):
+    """The network predicts v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 (Salimans & Ho 2022)."""
+
+    def x_0(self, step: StepCoefficients, part: Tensor, x_t: Tensor) -> Tensor:
+        return step.sqrt_alpha_bar * x_t - step.sqrt_one_minus_alpha_bar * part
+
+    def target(self, step: StepCoefficients, x_0: Tensor, x_t: Tensor, noise: Tensor) -> Tensor:
+        return step.sqrt_alpha_bar * noise - step.sqrt_one_minus_alpha_bar * x_0
+
+
+class Previous(Prediction):
+    """The network predicts the mean of x_{t-1} directly."""
+
+    def x_0(self, step: StepCoefficients, part: Tensor, x_t: Tensor) -> Tensor:
+        return (part - step.posterior_x_t * x_t) / step.posterior_x_0
+
+    def target(self, step: StepCoefficients, x_0: Tensor, x_t: Tensor, noise: Tensor) -> Tensor:
+        return posterior(step, x_0, x_t).mean
+
+    def mean(self, step: StepCoefficients, part: Tensor, x_0: Tensor, x_t: Tensor) -> Tensor:
+        return part
+
+
+class Variance(ABC):
+    """The meaning of the output's variance part, `[batch, channels, *size]` where `is_learned`."""
+
+    is_learned: bool
+
+    @abstractmethod
+    def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
+        """log sigma_t^2, in a shape that broadcasts over the data."""
+
+
+class FixedSmall(Variance):
+    """sigma_t^2 = beta-tilde_t of the chain in use."""
+
+    is_learned = False
+
+    def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
+        return step.posterior_log_variance
+
+
+class FixedLarge(Variance):
+    """sigma_t^2 = beta_t of the chain in use (beta-tilde of the second step at the first)."""
+
+    is_learned = False
+
+    def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
+        return step.fixed_large_log_variance
+
+
+class Learned(Variance):
+    """The output is log sigma_t^2 itself."""
+
+    is_learned = True
+
+    def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
+        assert part is not None
+        return part
+
+
+class LearnedRange(Variance):
+    """The paper's: interpolated in log space between beta-tilde_t and beta_t of the chain in use (Eq. 15).
+
+    The output -1 gives beta-tilde_t, +1 gives beta_t; it is not bounded.
+    """
+
+    is_learned = True
+
+    def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
+        assert part is not None
+        fraction = (part + 1.0) / 2.0
+        return fraction * step.log_beta + (1.0 - fraction) * step.posterior_log_variance
+
+
+PREDICTIONS: dict[str, type[Prediction]] = {"eps": Noise, "x_0": Data, "v": Velocity, "x_prev": Previous}
+VARIANCES: dict[str, type[Variance]] = {
+    "fixed_small": FixedSmall,
+    "fixed_large": FixedLarge,
+    "learned": Learned,
+    "learned_range": LearnedRange,
+}
+
+
+class OutputParts(NamedTuple):
+    """A network's output taken apart; `variance` is None where it is not learned."""
+
+    mean: Tensor
+    variance: Tensor | None
+
+
+@dataclass(frozen=True)
+class Parameterization:
+    """How an output of the network is read: a prediction and a variance."""
+
+    prediction: Prediction
+    variance: Variance
+
+    @classmethod
+    def named(cls, prediction: str = "eps", variance: str = "learned_range") -> Parameterization:
+        """From "eps", "x_0", "v" or "x_prev", and "fixed_small", "fixed_large", "learned" or "learned_range"."""
+        if prediction not in PREDICTIONS:
+            raise UserError(f'prediction: "{prediction}" is not known; use one of {", ".join(PREDICTIONS)}')
+        if variance not in VARIANCES:
+            raise UserError(f'variance: "{variance}" is not known; use one of {", ".join(VARIANCES)}')
+        return cls(PREDICTIONS[prediction](), VARIANCES[variance]())
+
+    def output_channels(self, channels: int) -> int:
+        """How many channels the network must emit for data of `channels`: twice as many where variance is learned."""
+        return 2 * channels if self.variance.is_learned else channels
+
+    def split(self, output: Tensor, channels: int) -> OutputParts:
+        """The output `[batch, output_channels, *size]` as its mean part and its variance part."""
+        expected = self.output_channels(channels)
+        if output.shape[1] != expected:
+            raise UserError(f"network output: has {output.shape[1]} channels, this parameterization reads {expected}")
+        return OutputParts(output[:, :channels], output[:, channels:] if self.variance.is_learned else None)

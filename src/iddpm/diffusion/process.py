@@ -1,0 +1,31 @@
+"""A diffusion: the chain, how the network's output is read, and how finely the data is quantized."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from iddpm.diffusion.parameterization import Parameterization
+from iddpm.diffusion.respacing import strided
+from iddpm.diffusion.schedule import NoiseSchedule
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""(x_t `[batch, channels, *size]`, original timesteps int64 `[batch]`) -> output: a network with its conditions bound."""
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """What turns a network's output into a generative model.
+
+    levels: the number of grey levels of the data, which sets the decoder's bins (256 for 8-bit images).
+    """
+
+    schedule: NoiseSchedule
+    parameterization: Parameterization
+    levels: int = 256
+
+    def strided(self, stride: str | int | None) -> Diffusion:
+        """The same diffusion on fewer steps (see `kept_timesteps`); on all of them for None."""
+        return self if stride is None else replace(self, schedule=strided(self.schedule, stride))

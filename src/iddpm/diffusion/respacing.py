@@ -1,0 +1,76 @@
+"""A schedule on a subset of its timesteps, remembering the original ones (Section 4)."""
+
+from __future__ import annotations
+
+import torch
+
+from iddpm.diffusion.schedule import NoiseSchedule
+from iddpm.errors import UserError
+
+
+def strided(schedule: NoiseSchedule, stride: str | int) -> NoiseSchedule:
+    """The chain on the timesteps that `stride` keeps (see `kept_timesteps`), with betas of its own (Eq. 19).
+
+    Its alpha_bar is the original's at the kept timesteps; its betas, and so its beta-tilde, follow from that.
+    UserError where the stride asks for what the schedule does not have.
+    """
+    return restricted(schedule, kept_timesteps(len(schedule), stride))
+
+
+def restricted(schedule: NoiseSchedule, positions: list[int]) -> NoiseSchedule:
+    """The chain on the given increasing positions of `schedule`."""
+    if not positions or sorted(set(positions)) != positions or not 0 <= positions[0] <= positions[-1] < len(schedule):
+        raise UserError(f"timesteps: needs increasing positions in 0 ... {len(schedule) - 1}, got {positions}")
+    kept = torch.tensor(positions)
+    if len(kept) == len(schedule):
+        return schedule
+    alpha_bar = schedule.alpha_bar[kept]
+    previous = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar[:-1]])
+    return NoiseSchedule(1.0 - alpha_bar / previous, schedule.timesteps[kept], schedule.num_train_timesteps)
+
+
+def kept_timesteps(num_timesteps: int, stride: str | int) -> list[int]:
+    """The timesteps that a stride keeps out of 0 ... num_timesteps - 1, increasing.
+
+    "250":      250 timesteps, evenly spaced from the first to the last (the paper's).
+    "10,15,20": equal sections of the chain, with 10, 15 and 20 evenly spaced timesteps.
+    "ddim50":   every n-th timestep from 0 on, for the whole n that gives exactly 50 (Song et al.'s).
+    "1":        the last timestep alone: sampling starts from noise, so that is the one step that makes sense.
+    """
+    text = str(stride).strip()
+    digits = text.removeprefix("ddim")
+    counts = [int(part) for part in digits.split(",") if part.strip().isdecimal()]
+    if len(counts) != digits.count(",") + 1 or min(counts) < 1 or (digits != text and len(counts) != 1):
+        raise UserError(f'steps: "{text}" is no stride; use a number ("50"), sections ("10,15,20") or "ddim50"')
+    if digits != text:
+        return _integer_stride(num_timesteps, counts[0])
+    if counts == [1]:
+        return [num_timesteps - 1]
+    return _sections(num_timesteps, counts)
+
+
+def _integer_stride(num_timesteps: int, count: int) -> list[int]:
+    for step in range(1, num_timesteps + 1):
+        kept = range(0, num_timesteps, step)
+        if len(kept) == count and (count > 1 or num_timesteps == 1):
+            return list(kept)
+    raise UserError(f'steps: "ddim{count}": no whole stride keeps {count} of {num_timesteps} timesteps; try "{count}"')
+
+
+def _sections(num_timesteps: int, counts: list[int]) -> list[int]:
+    size, longer = divmod(num_timesteps, len(counts))
+    kept: list[int] = []
+    start = 0
+    for i, count in enumerate(counts):
+        length = size + (1 if i < longer else 0)
+        if count > length:
+            where = f"the chain's {num_timesteps}" if len(counts) == 1 else f"section {i + 1}'s {length}"
+            raise UserError(f"steps: {count} is more than {where} timesteps; ask for at most {length}")
+        # Python's rounding of a running sum, as in the authors' code: other roundings keep other timesteps.
+        spacing = (length - 1) / (count - 1) if count > 1 else 1.0
+        position = 0.0
+        for _ in range(count):
+            kept.append(start + round(position))
+            position += spacing
+        start += length
+    return kept

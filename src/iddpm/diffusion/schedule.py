@@ -1,0 +1,184 @@
+"""The noise schedule: how much of the data is left after each step of the forward process (Section 3.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from iddpm.errors import UserError
+
+PAPER_OFFSET = 0.008
+"""s of Eq. 17, chosen in the paper for images of 256 grey levels."""
+MAX_BETA = 0.999
+"""The paper clips beta_t here to avoid a singularity at the end of the cosine schedule."""
+NOISE_PER_LEVEL = 0.7
+"""sqrt(beta_0) in widths of a grey level where the offset follows the data: "slightly smaller" than one."""
+MAX_OFFSET = 1.0
+"""Beyond this the cosine has lost its shape, and a chain is better made shorter than its offset larger."""
+
+
+class StepCoefficients(NamedTuple):
+    """What the equations need to know of one step t, each `[batch, 1, ...]` so that it broadcasts over the data."""
+
+    sqrt_alpha_bar: Tensor
+    sqrt_one_minus_alpha_bar: Tensor
+    log_one_minus_alpha_bar: Tensor
+    sqrt_recip_alpha_bar: Tensor
+    sqrt_recipm1_alpha_bar: Tensor
+    alpha_bar: Tensor
+    alpha_bar_prev: Tensor
+    alpha_bar_next: Tensor
+    log_beta: Tensor
+    posterior_log_variance: Tensor
+    fixed_large_log_variance: Tensor
+    posterior_x_0: Tensor
+    posterior_x_t: Tensor
+    is_first: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """A chain of K steps: its own betas, and which timesteps of the chain it was trained as they are.
+
+    betas:               float64 `[K]`, each in (0, 1). The primary table: 1 - beta loses its last digits, beta does not.
+    timesteps:           int64 `[K]`, increasing: the original timestep of every step, which the network is told.
+    num_train_timesteps: T of the chain that the network is trained on.
+
+    A respaced chain is again a NoiseSchedule. Everything else is derived, in float64.
+    """
+
+    betas: Tensor
+    timesteps: Tensor
+    num_train_timesteps: int
+    _tables: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        betas, timesteps = self.betas, self.timesteps
+        if betas.ndim != 1 or len(betas) == 0 or betas.dtype != torch.float64:
+            raise UserError(f"betas: needs a float64 vector of at least one step, got {betas.dtype} {tuple(betas.shape)}")
+        if not bool(((betas > 0) & (betas < 1)).all()):
+            raise UserError("betas: every beta must lie strictly between 0 and 1")
+        if timesteps.shape != betas.shape or bool((timesteps.diff() <= 0).any()):
+            raise UserError("timesteps: needs one increasing original timestep for every beta")
+        if int(timesteps[0]) < 0 or int(timesteps[-1]) >= self.num_train_timesteps:
+            raise UserError(f"timesteps: must lie in 0 ... {self.num_train_timesteps - 1}")
+
+    def __len__(self) -> int:
+        return len(self.betas)
+
+    @cached_property
+    def alpha_bar(self) -> Tensor:
+        """prod of (1 - beta_s) for s <= t, float64 `[K]` (Eq. 8)."""
+        return torch.cumprod(1.0 - self.betas, dim=0)
+
+    @cached_property
+    def alpha_bar_prev(self) -> Tensor:
+        """alpha_bar of the step before, 1 before the first, float64 `[K]`."""
+        return torch.cat([torch.ones(1, dtype=torch.float64), self.alpha_bar[:-1]])
+
+    @cached_property
+    def posterior_variance(self) -> Tensor:
+        """beta-tilde_t, the variance of q(x_{t-1} | x_t, x_0), float64 `[K]`, 0 at the first step (Eq. 10)."""
+        return self.betas * (1.0 - self.alpha_bar_prev) / (1.0 - self.alpha_bar)
+
+    @cached_property
+    def posterior_log_variance(self) -> Tensor:
+        """log beta-tilde_t, with the second step's value at the first (whose own is log 0).
+
+        A chain of a single step has no second one: there the only scale there is, beta_0, stands in.
+        """
+        return torch.log(self._second_for_first(self.posterior_variance))
+
+    def _second_for_first(self, variance: Tensor) -> Tensor:
+        stand_in = self.posterior_variance[1:2] if len(self) > 1 else self.betas[:1]
+        return torch.cat([stand_in, variance[1:]])
+
+    @cached_property
+    def _columns(self) -> Tensor:
+        """All tables of `StepCoefficients`, float64 `[K, columns]`, on the CPU."""
+        alpha_bar, alpha_bar_prev = self.alpha_bar, self.alpha_bar_prev
+        columns = StepCoefficients(
+            sqrt_alpha_bar=alpha_bar.sqrt(),
+            sqrt_one_minus_alpha_bar=(1.0 - alpha_bar).sqrt(),
+            log_one_minus_alpha_bar=torch.log(1.0 - alpha_bar),
+            sqrt_recip_alpha_bar=(1.0 / alpha_bar).sqrt(),
+            sqrt_recipm1_alpha_bar=(1.0 / alpha_bar - 1.0).sqrt(),
+            alpha_bar=alpha_bar,
+            alpha_bar_prev=alpha_bar_prev,
+            alpha_bar_next=torch.cat([alpha_bar[1:], torch.zeros(1, dtype=torch.float64)]),
+            log_beta=torch.log(self.betas),
+            posterior_log_variance=self.posterior_log_variance,
+            fixed_large_log_variance=torch.log(self._second_for_first(self.betas)),
+            posterior_x_0=self.betas * alpha_bar_prev.sqrt() / (1.0 - alpha_bar),
+            posterior_x_t=(1.0 - alpha_bar_prev) * (1.0 - self.betas).sqrt() / (1.0 - alpha_bar),
+            is_first=(torch.arange(len(self)) == 0).double(),
+        )
+        return torch.stack(columns, dim=1)
+
+    def at(self, t: Tensor, like: Tensor) -> StepCoefficients:
+        """The coefficients of steps `t` (int `[batch]`, positions 0 ... K-1 in this chain), gathered once.
+
+        They come on the device and in the floating type of `like` `[batch, ...]`, shaped to broadcast over it.
+        """
+        key = (like.device, like.dtype)
+        if key not in self._tables:
+            self._tables[key] = self._columns.to(dtype=like.dtype).to(device=like.device)
+        rows = self._tables[key].index_select(0, t).reshape(len(t), -1, *[1] * (like.ndim - 1))
+        return StepCoefficients(*rows.unbind(1))
+
+
+def from_betas(betas: Sequence[float] | Tensor) -> NoiseSchedule:
+    """A schedule from given betas `[T]`, each in (0, 1); UserError otherwise."""
+    table = torch.as_tensor(betas, dtype=torch.float64)
+    return NoiseSchedule(table, torch.arange(len(table)), len(table))
+
+
+def linear_schedule(num_timesteps: int) -> NoiseSchedule:
+    """Ho et al.'s linear betas, 1e-4 ... 0.02 at T = 1000, scaled so that any T destroys the data alike."""
+    scale = 1000 / num_timesteps
+    if scale * 0.02 >= 1.0:
+        raise UserError(f"num_timesteps: the linear schedule needs more than 20 steps, got {num_timesteps}; use cosine")
+    return from_betas(torch.linspace(scale * 1e-4, scale * 0.02, num_timesteps, dtype=torch.float64))
+
+
+def cosine_schedule(num_timesteps: int, offset: float = PAPER_OFFSET) -> NoiseSchedule:
+    """The paper's cosine schedule (Eq. 17): alpha_bar follows cos^2, beta_t capped at 0.999.
+
+    `offset` is the paper's s; see `cosine_offset` for the one that suits a dataset's grey levels.
+    """
+    if num_timesteps < 1 or offset < 0:
+        raise UserError(f"cosine schedule: needs num_timesteps >= 1 and offset >= 0, got {num_timesteps} and {offset}")
+    return from_betas([_cosine_beta(i, num_timesteps, offset) for i in range(num_timesteps)])
+
+
+def _cosine_beta(i: int, num_timesteps: int, offset: float) -> float:
+    def curve(t: int) -> float:
+        return math.cos((t / num_timesteps + offset) / (1 + offset) * math.pi / 2) ** 2
+
+    return min(1 - curve(i + 1) / curve(i), MAX_BETA)
+
+
+def cosine_offset(levels: int, num_timesteps: int) -> float:
+    """The paper's rule for s: sqrt(beta_0) slightly smaller than the width of a grey level, 2 / (levels - 1).
+
+    256 levels give the paper's own 0.008, whatever T. For others, s is the one at which sqrt(beta_0) is 0.7 widths in
+    a chain of `num_timesteps`, at most 1 (coarse data in a long chain) and at least 0 (fine data in a short one).
+    """
+    if levels == 256:
+        return PAPER_OFFSET
+    wanted = (NOISE_PER_LEVEL * 2 / (levels - 1)) ** 2
+    low, high = 0.0, MAX_OFFSET
+    if _cosine_beta(0, num_timesteps, high) <= wanted:
+        return high
+    if _cosine_beta(0, num_timesteps, low) >= wanted:
+        return low
+    for _ in range(60):  # beta_0 grows with s
+        middle = (low + high) / 2
+        low, high = (middle, high) if _cosine_beta(0, num_timesteps, middle) < wanted else (low, middle)
+    return high

@@ -1,0 +1,173 @@
+"""A model in use: a network with its diffusion and what it knows of its data. It samples and it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from iddpm.build import build_diffusion, build_network
+from iddpm.config import Config, DatasetSpec
+from iddpm.data import Dataset
+from iddpm.diffusion import Diffusion
+from iddpm.diffusion.process import Predict
+from iddpm.errors import UserError
+from iddpm.networks import UNet, Upsampler
+from iddpm.sampling import SamplerName, sample_batches
+from iddpm.scoring import Score, ScoreSum, score_batches
+
+
+class Model:
+    """What `iddpm.load` gives, and what training makes.
+
+    config, spec: how it was made, and for which data.
+    network:      in evaluation mode, on `device`.
+    diffusion:    on the whole chain; `diffusion.strided("50")` takes fewer steps.
+    step:         optimizer steps behind its weights; weights: which ones they are ("raw" or "ema 0.9999").
+    """
+
+    def __init__(self, config: Config, spec: DatasetSpec, network: UNet, *, step: int = 0, weights: str = "raw") -> None:
+        self.config = config
+        self.spec = spec
+        self.network = network.eval()
+        self.diffusion: Diffusion = build_diffusion(config, spec)
+        self.step = step
+        self.weights = weights
+
+    @classmethod
+    def fresh(cls, config: Config, spec: DatasetSpec) -> Model:
+        """With initial weights."""
+        return cls(config, spec, build_network(config, spec))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def to(self, device: torch.device | str) -> Model:
+        """Moved there, in the memory layout that is fastest."""
+        if len(self.spec.size) == 2:
+            self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        else:
+            self.network.to(device)
+        return self
+
+    def predict(self, classes: Tensor | None = None, low_resolution: Tensor | None = None) -> Predict:
+        """The network as the diffusion calls it, with its conditions bound (each with the batch's length)."""
+        self._check_conditions(classes, low_resolution)
+        network = self.network
+
+        def call(x_t: Tensor, timesteps: Tensor) -> Tensor:
+            if isinstance(network, Upsampler):
+                enlarged: Tensor = network(x_t, timesteps, classes, low_resolution)
+                return enlarged
+            output: Tensor = network(x_t, timesteps, classes)
+            return output
+
+        return call
+
+    def _check_conditions(self, classes: Tensor | None, low_resolution: Tensor | None) -> None:
+        if self.network.num_classes is None and classes is not None:
+            raise UserError("class: this model knows no classes; train one with --network.classes")
+        if self.network.num_classes is not None and classes is None:
+            raise UserError("class: this model needs one for every image")
+        if classes is not None and len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < len(self.spec.class_names):
+            raise UserError(f"class: must be 0 ... {len(self.spec.class_names) - 1}, got {int(classes.max())}")
+        if isinstance(self.network, Upsampler) != (low_resolution is not None):
+            needs = "needs low-resolution images" if isinstance(self.network, Upsampler) else "is no upsampler"
+            raise UserError(f"low-resolution: this model {needs}")
+
+    def conditions_of(self, x_0: Tensor, labels: Tensor | None) -> dict[str, Tensor | None]:
+        """What the network is told of data `x_0` `[batch, channels, *size]` beside x_t: labels, a smaller copy."""
+        return conditions_of(self.config, x_0, labels)
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        steps: str | int | None = None,
+        sampler: SamplerName = "ancestral",
+        eta: float = 0.0,
+        clip: bool = True,
+        classes: Sequence[int] | None = None,
+        low_resolution: Tensor | None = None,
+        batch_size: int = 64,
+    ) -> Tensor:
+        """`count` samples `[count, channels, *size]` in [-1, 1], on the CPU; see `sample_batches` for a stream of them.
+
+        Image i depends on `seed` and i, and not on `count` or `batch_size`.
+        """
+        batches = self.sample_stream(
+            count,
+            seed=seed,
+            steps=steps,
+            sampler=sampler,
+            eta=eta,
+            clip=clip,
+            classes=classes,
+            low_resolution=low_resolution,
+            batch_size=batch_size,
+        )
+        return torch.cat([batch.cpu() for batch in batches if batch is not None])
+
+    def sample_stream(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        steps: str | int | None = None,
+        sampler: SamplerName = "ancestral",
+        eta: float = 0.0,
+        clip: bool = True,
+        classes: Sequence[int] | None = None,
+        low_resolution: Tensor | None = None,
+        batch_size: int = 64,
+    ) -> Iterator[Tensor | None]:
+        """As `sample`, a batch at a time in bounded memory; None after every step that completes no batch.
+
+        classes: one label an image; without, labels in turn. low_resolution: `[count, channels, *smaller]` in [-1, 1].
+        """
+        if classes is None and self.network.num_classes:
+            classes = [i % self.network.num_classes for i in range(count)]
+        return sample_batches(
+            self,
+            count,
+            seed=seed,
+            diffusion=self.diffusion.strided(steps),
+            sampler=sampler,
+            eta=eta,
+            clip=clip,
+            classes=classes,
+            low_resolution=low_resolution,
+            batch_size=batch_size,
+        )
+
+    def score(
+        self,
+        dataset: Dataset,
+        *,
+        count: int | None = None,
+        seed: int = 0,
+        steps: str | int | None = None,
+        clip: bool = True,
+        batch_size: int = 64,
+    ) -> Score:
+        """The bound in bits/dim on the first `count` items of a dataset (all for None), each counted once."""
+        diffusion = self.diffusion.strided(steps)
+        total = ScoreSum()
+        for batch in score_batches(self, dataset, diffusion, count=count, seed=seed, clip=clip, batch_size=batch_size):
+            if batch is not None:
+                total.add(batch)
+        return total.result(diffusion)
+
+
+def conditions_of(config: Config, x_0: Tensor, labels: Tensor | None) -> dict[str, Tensor | None]:
+    """See `Model.conditions_of`. The smaller copy is an average over blocks, as in the authors' training."""
+    low = config.network.low_resolution
+    return {
+        "classes": labels if config.network.classes else None,
+        "low_resolution": None if low is None else F.interpolate(x_0, (low,) * (x_0.ndim - 2), mode="area"),
+    }

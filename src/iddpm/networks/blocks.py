@@ -1,0 +1,96 @@
+"""The residual block, and halving and doubling a feature map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from iddpm.networks.layers import AVERAGE_POOLS, convolution, group_norm, zeroed
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions around the embedding of the timestep: `[batch, in, *size]` -> `[batch, out, *size]`.
+
+    scale_shift_norm: the embedding scales and shifts the second normalisation (the paper's); otherwise it is added
+    before it. The last convolution starts at zero.
+    recompute: keep no activations for the backward pass but compute them again there.
+    """
+
+    def __init__(
+        self,
+        dimensions: int,
+        in_channels: int,
+        out_channels: int,
+        embedding_size: int,
+        *,
+        dropout: float,
+        scale_shift_norm: bool,
+        recompute: bool,
+    ) -> None:
+        super().__init__()
+        self.scale_shift_norm = scale_shift_norm
+        self.recompute = recompute
+        self.norm_in = group_norm(in_channels)
+        self.conv_in = convolution(dimensions, in_channels, out_channels)
+        self.embedding = nn.Linear(embedding_size, 2 * out_channels if scale_shift_norm else out_channels)
+        self.norm_out = group_norm(out_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv_out = zeroed(convolution(dimensions, out_channels, out_channels))
+        same = in_channels == out_channels
+        self.skip = nn.Identity() if same else convolution(dimensions, in_channels, out_channels, kernel=1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return recomputed(self._forward, self.recompute and self.training, x, embedding)
+
+    def _forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv_in(F.silu(self.norm_in(x)))
+        condition = self.embedding(F.silu(embedding))
+        condition = condition.reshape(*condition.shape, *[1] * (x.ndim - 2))
+        if self.scale_shift_norm:
+            scale, shift = condition.chunk(2, dim=1)
+            h = self.norm_out(h) * (1 + scale) + shift
+        else:
+            h = self.norm_out(h + condition)
+        out: Tensor = self.skip(x) + self.conv_out(self.dropout(F.silu(h)))
+        return out
+
+
+class Downsample(nn.Module):
+    """Divides the size by `strides`, with a strided convolution or by averaging."""
+
+    def __init__(self, channels: int, strides: tuple[int, ...], *, convolutional: bool) -> None:
+        super().__init__()
+        dimensions = len(strides)
+        self.resample: nn.Module
+        if convolutional:
+            self.resample = convolution(dimensions, channels, channels, stride=strides)
+        else:
+            self.resample = AVERAGE_POOLS[dimensions](strides)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.resample(x)
+        return out
+
+
+class Upsample(nn.Module):
+    """Multiplies the size by `strides`, to the nearest value, with or without a convolution after it."""
+
+    def __init__(self, channels: int, strides: tuple[int, ...], *, convolutional: bool) -> None:
+        super().__init__()
+        self.strides = tuple(float(stride) for stride in strides)
+        self.resample = convolution(len(strides), channels, channels) if convolutional else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.resample(F.interpolate(x, scale_factor=self.strides, mode="nearest"))  # type: ignore[arg-type]
+        return out
+
+
+def recomputed(function: Callable[..., Tensor], active: bool, *inputs: Tensor) -> Tensor:
+    """function(*inputs), where `active` without keeping its activations for the backward pass."""
+    if not active:
+        return function(*inputs)
+    out: Tensor = checkpoint(function, *inputs, use_reentrant=False)
+    return out

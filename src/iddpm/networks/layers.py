@@ -1,0 +1,38 @@
+"""The layers that differ with the number of dimensions, and the paper's normalisation."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
+    1: nn.Conv1d,
+    2: nn.Conv2d,
+    3: nn.Conv3d,
+}
+AVERAGE_POOLS: dict[int, type[nn.AvgPool1d] | type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {
+    1: nn.AvgPool1d,
+    2: nn.AvgPool2d,
+    3: nn.AvgPool3d,
+}
+NORM_GROUPS = 32
+
+
+def convolution(
+    dimensions: int, in_channels: int, out_channels: int, kernel: int = 3, stride: int | tuple[int, ...] = 1
+) -> nn.Module:
+    """A convolution that keeps the size but for its stride."""
+    return CONVOLUTIONS[dimensions](in_channels, out_channels, kernel, stride=stride, padding=kernel // 2)  # type: ignore[arg-type]
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation in 32 groups, or as many as divide an odd number of channels."""
+    return nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels)
+
+
+def zeroed(module: nn.Module) -> nn.Module:
+    """The module with all of its parameters zero: a residual branch that starts as nothing."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module

@@ -1,0 +1,185 @@
+"""The paper's U-Net (Section 4 of its appendix; the authors' `UNetModel`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from iddpm.errors import UserError
+from iddpm.networks.attention import Attention
+from iddpm.networks.blocks import Downsample, ResidualBlock, Upsample
+from iddpm.networks.embedding import TimestepEmbedding
+from iddpm.networks.layers import convolution, group_norm, zeroed
+
+
+class Stage(nn.Module):
+    """A few layers in a row, of which the residual blocks are told the embedding."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, embedding) if isinstance(layer, ResidualBlock) else layer(x)
+        return x
+
+
+class UNet(nn.Module):
+    """Reads `(x_t, t)` and emits what the parameterization wants: `[batch, in, *size]` -> `[batch, out, *size]`.
+
+    size:                  the data's size, one number a dimension (1, 2 or 3 of them).
+    channels:              width of the first level; `channel_multipliers` gives the others, one number a level.
+    attention_resolutions: widths of feature maps, in pixels along the last axis, at which attention is placed.
+                           The innermost level has one in any case.
+    num_heads_up:          heads on the way up, where they differ.
+    num_classes:           labels 0 ... num_classes - 1 condition the network, if given.
+    convolutional_resampling: strided convolutions and convolutions after doubling; otherwise plain averaging and
+                           repeating.
+    halve_depth:           in three dimensions, halve the first axis too. The authors' network halves the other two.
+    timestep_scale:        see `TimestepEmbedding`.
+
+    UserError for a configuration that cannot work, before any memory is spent on it.
+    """
+
+    def __init__(
+        self,
+        size: Sequence[int],
+        in_channels: int,
+        out_channels: int,
+        *,
+        channels: int = 64,
+        channel_multipliers: Sequence[int] = (1, 2),
+        num_res_blocks: int = 2,
+        attention_resolutions: Sequence[int] = (),
+        num_heads: int = 4,
+        num_heads_up: int | None = None,
+        num_classes: int | None = None,
+        dropout: float = 0.0,
+        scale_shift_norm: bool = True,
+        convolutional_resampling: bool = True,
+        halve_depth: bool = False,
+        recompute_activations: bool = False,
+        timestep_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        num_heads_up = num_heads_up or num_heads
+        strides = (1, 2, 2) if len(size) == 3 and not halve_depth else (2,) * len(size)
+        _check_shape(size, strides, channels, channel_multipliers, attention_resolutions, (num_heads, num_heads_up))
+        self.size = tuple(size)
+        self.strides = strides
+        self.num_levels = len(channel_multipliers)
+        self.num_classes = num_classes
+        dimensions = len(size)
+        embedding_size = 4 * channels
+        width = size[-1]
+
+        def residual(in_width: int, out_width: int) -> ResidualBlock:
+            return ResidualBlock(
+                dimensions,
+                in_width,
+                out_width,
+                embedding_size,
+                dropout=dropout,
+                scale_shift_norm=scale_shift_norm,
+                recompute=recompute_activations,
+            )
+
+        def stage(in_width: int, out_width: int, level: int, heads: int) -> list[nn.Module]:
+            attends = width // 2**level in attention_resolutions
+            return [residual(in_width, out_width), *([Attention(out_width, heads)] if attends else [])]
+
+        self.time_embedding = TimestepEmbedding(channels, embedding_size, timestep_scale)
+        self.class_embedding = nn.Embedding(num_classes, embedding_size) if num_classes else None
+
+        self.encoder = nn.ModuleList([Stage(convolution(dimensions, in_channels, channels))])
+        current = channels
+        skipped = [current]
+        for level, multiplier in enumerate(channel_multipliers):
+            if level:
+                down = Downsample(current, strides, convolutional=convolutional_resampling)
+                self.encoder.append(Stage(down))
+                skipped.append(current)
+            for _ in range(num_res_blocks):
+                self.encoder.append(Stage(*stage(current, multiplier * channels, level, num_heads)))
+                current = multiplier * channels
+                skipped.append(current)
+
+        self.middle = Stage(residual(current, current), Attention(current, num_heads), residual(current, current))
+
+        self.decoder = nn.ModuleList()
+        for level, multiplier in reversed(list(enumerate(channel_multipliers))):
+            for block in range(num_res_blocks + 1):
+                layers = stage(current + skipped.pop(), multiplier * channels, level, num_heads_up)
+                current = multiplier * channels
+                if level and block == num_res_blocks:
+                    layers.append(Upsample(current, strides, convolutional=convolutional_resampling))
+                self.decoder.append(Stage(*layers))
+
+        self.norm_out = group_norm(current)
+        self.conv_out = zeroed(convolution(dimensions, current, out_channels))
+
+    def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
+        """The output at `x` `[batch, in, *size]` for original timesteps `t` `[batch]` and int64 `classes` `[batch]`."""
+        self._check_input(x, classes)
+        embedding = self.time_embedding(t)
+        if self.class_embedding is not None:
+            embedding = embedding + self.class_embedding(classes)
+        skipped = []
+        h = x
+        for stage in self.encoder:
+            h = stage(h, embedding)
+            skipped.append(h)
+        h = self.middle(h, embedding)
+        for stage in self.decoder:
+            h = stage(torch.cat([h, skipped.pop()], dim=1), embedding)
+        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
+        return out
+
+    def _check_input(self, x: Tensor, classes: Tensor | None) -> None:
+        if x.ndim != len(self.strides) + 2:
+            raise UserError(f"input: needs [batch, channels] and {len(self.strides)} axes, got {tuple(x.shape)}")
+        _check_divisible(x.shape[2:], self.strides, self.num_levels)
+        if (classes is None) != (self.class_embedding is None):
+            has = "was made with" if self.num_classes else "was made without"
+            raise UserError(f"classes: the network {has} classes, the call came {'without' if classes is None else 'with'}")
+
+
+def _check_divisible(size: Sequence[int], strides: Sequence[int], num_levels: int) -> None:
+    for length, stride in zip(size, strides, strict=True):
+        factor = stride ** (num_levels - 1)
+        if length % factor or length < factor:
+            raise UserError(
+                f"size: {'x'.join(map(str, size))} cannot be halved {num_levels - 1} times; every side must be a"
+                f" multiple of {factor} (or use fewer network.channel_multipliers)"
+            )
+
+
+def _check_shape(
+    size: Sequence[int],
+    strides: Sequence[int],
+    channels: int,
+    multipliers: Sequence[int],
+    attention_resolutions: Sequence[int],
+    heads: Sequence[int],
+) -> None:
+    if not 1 <= len(size) <= 3:
+        raise UserError(f"size: the network works in 1, 2 or 3 dimensions, got {len(size)}")
+    if not multipliers:
+        raise UserError("network.channel_multipliers: needs at least one level")
+    _check_divisible(size, strides, len(multipliers))
+    widths = [size[-1] // 2**level for level in range(len(multipliers))]
+    for resolution in attention_resolutions:
+        if resolution not in widths:
+            raise UserError(
+                f"network.attention_resolutions: {resolution} is no width of a feature map;"
+                f" at size {size[-1]} and {len(widths)} levels there are {', '.join(map(str, widths))}"
+            )
+    attending = [m * channels for m, w in zip(multipliers, widths, strict=True) if w in attention_resolutions]
+    for width in [*attending, multipliers[-1] * channels]:
+        for count in heads:
+            if width % count:
+                raise UserError(f"network.num_heads: {count} heads do not divide {width} channels")

@@ -1,0 +1,113 @@
+"""Bits/dim of a dataset under a model, term by term, with standard errors over items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iddpm.data import Dataset, scale
+from iddpm.diffusion import Bound, Diffusion, SeededNoise, bound_terms, prior_bits
+from iddpm.diffusion.randomness import mixed_seed
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from iddpm.model import Model
+
+
+def score_batches(
+    model: Model, dataset: Dataset, diffusion: Diffusion, *, count: int | None, seed: int, clip: bool, batch_size: int
+) -> Iterator[Bound | None]:
+    """The bound of one batch after another, each item once and in order, and None after every other step.
+
+    Item i's noise comes from a generator seeded with (seed, i), so its score does not depend on its batch.
+    """
+    spec = dataset.spec
+    if spec.shape != model.spec.shape or spec.levels != model.spec.levels:
+        raise UserError(
+            f"data: items of {'x'.join(map(str, spec.shape))} in {spec.levels} levels, and the model was made for"
+            f" {'x'.join(map(str, model.spec.shape))} in {model.spec.levels}"
+        )
+    total = len(dataset) if count is None else count
+    if not 0 < total <= len(dataset):
+        raise UserError(f"count: there are {len(dataset)} items to score, asked for {total}")
+    for start in range(0, total, batch_size):
+        rows = np.arange(start, min(start + batch_size, total))
+        x_0 = scale(dataset.items(rows), spec.levels).to(model.device)
+        labels = dataset.labels(rows)
+        known = model.conditions_of(x_0, None if labels is None else torch.from_numpy(labels).to(model.device))
+        noise = SeededNoise([mixed_seed(seed, int(row)) for row in rows], spec.shape, model.device)
+        terms = []
+        for term in bound_terms(diffusion, model.predict(**known), x_0, noise, clip=clip):
+            terms.append(term)
+            if term.position:
+                yield None
+        yield Bound.gathered(prior_bits(diffusion, x_0), terms)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over items, and its standard error."""
+
+    mean: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """The bound on a dataset, in bits/dim.
+
+    total = prior + kl + decoder, each a mean over items with its standard error (0 for a single item).
+    terms, term_errors: `[K]`, the mean of each term and its standard error; 0 is the decoder's.
+    timesteps: the original timestep of each term. items: the total of every item, `[count]`.
+    """
+
+    count: int
+    total: Estimate
+    prior: Estimate
+    kl: Estimate
+    decoder: Estimate
+    terms: list[float]
+    term_errors: list[float]
+    timesteps: list[int]
+    items: list[float]
+
+
+class ScoreSum:
+    """Bounds of batches, gathered on the CPU in float64."""
+
+    def __init__(self) -> None:
+        self._prior: list[Tensor] = []
+        self._terms: list[Tensor] = []
+
+    def add(self, bound: Bound) -> None:
+        """One more batch."""
+        self._prior.append(bound.prior.double().cpu())
+        self._terms.append(bound.terms.double().cpu())
+
+    def result(self, diffusion: Diffusion) -> Score:
+        """Means and standard errors over all items so far."""
+        prior, terms = torch.cat(self._prior), torch.cat(self._terms)
+        decoder, kl = terms[:, 0], terms[:, 1:].sum(dim=1)
+        total = prior + kl + decoder
+        errors = [_estimate(column).error for column in terms.unbind(1)]
+        return Score(
+            count=len(total),
+            total=_estimate(total),
+            prior=_estimate(prior),
+            kl=_estimate(kl),
+            decoder=_estimate(decoder),
+            terms=terms.mean(dim=0).tolist(),
+            term_errors=errors,
+            timesteps=diffusion.schedule.timesteps.tolist(),
+            items=total.tolist(),
+        )
+
+
+def _estimate(values: Tensor) -> Estimate:
+    error = values.std().item() / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return Estimate(values.mean().item(), error)

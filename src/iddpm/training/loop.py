@@ -1,0 +1,298 @@
+"""The training loop: a generator of what happens, that a progress bar, a log or a page can follow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from iddpm.checkpoints.run import RunDirectory, TrainingState
+from iddpm.config import Config
+from iddpm.data import Splits, scale
+from iddpm.diffusion.randomness import mixed_seed
+from iddpm.errors import UserError
+from iddpm.model import Model
+from iddpm.pictures import save_grid
+from iddpm.scoring import Score, ScoreSum, score_batches
+from iddpm.training.batches import batch_indices
+from iddpm.training.processes import Processes
+from iddpm.training.records import Records, Window
+from iddpm.training.trainer import StepResult, Trainer, TrainingBatch
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """An optimizer step is done; `step` of `steps` are."""
+
+    step: int
+    steps: int
+    result: StepResult
+
+
+@dataclass(frozen=True)
+class Working:
+    """Something else than a step is under way ("validating", "sampling")."""
+
+    what: str
+    done: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The held-out data's bits/dim at `step`, with averaged weights."""
+
+    step: int
+    score: Score
+
+
+@dataclass(frozen=True)
+class WroteSamples:
+    """A grid of samples is on disk."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint is on disk."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All steps are done, and the last checkpoint is on disk."""
+
+    step: int
+
+
+Event = Stepped | Working | Validated | WroteSamples | Saved | Finished
+
+
+def train(
+    config: Config,
+    splits: Splits,
+    run: RunDirectory | Path | str,
+    *,
+    device: torch.device | str = "cpu",
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Train a model in the directory `run`, from its newest checkpoint if it has one, and yield what happens.
+
+    stop: asked after every event; once it is true a checkpoint is saved and the generator ends without `Finished`.
+    The same call on the same directory goes on exactly where it was, and yields `Finished` alone if it is done.
+    UserError for a configuration that does not fit the data or the run; DivergedError if a number is not finite.
+    """
+    run = run if isinstance(run, RunDirectory) else RunDirectory(run)
+    session = Session(config, splits, run, torch.device(device))
+    stopped = False
+    for event in session.events():
+        yield event
+        if session.trainer.processes.any(stop(), session.trainer.device):
+            stopped = True
+            break
+    if stopped and session.saved_step != session.trainer.step:
+        yield session.save()
+
+
+class Session:
+    """One process's part in training a run, from where the run is to its last step."""
+
+    def __init__(self, config: Config, splits: Splits, run: RunDirectory, device: torch.device) -> None:
+        self.config = config
+        self.splits = splits
+        self.run = run
+        processes = Processes.from_environment(device)
+        batch_indices(0, config.training.batch_size, len(splits.train), config.training.seed)
+        self._mine = processes.share_of(config.training.batch_size)
+        self.trainer = Trainer(config, splits.spec, device, processes)
+        for stride in (config.training.validate_steps, config.training.sample_steps):
+            self.trainer.diffusion.strided(stride)
+        self.window = Window(config.diffusion.num_timesteps)
+        self.records = Records(run.metrics)
+        self.saved_step = -1
+        self._begin_or_go_on()
+        self._clock = (time.perf_counter(), self.trainer.step)
+
+    def _begin_or_go_on(self) -> None:
+        if not self.run.exists:
+            if self.trainer.processes.is_first:
+                self.run.begin(self.config, self.splits.spec)
+            return
+        self.run.check_same(self.config)
+        if self.run.read_config()[1] != self.splits.spec:
+            raise UserError(f"data.source: is no longer what the run in {self.run.path} was begun with; use a new --run")
+        state = self.run.load_state(self.config)
+        if state is not None:
+            restore(self.trainer, state)
+            self.window.load_state_dict(dict(state.window))
+            self.saved_step = state.step
+        if self.trainer.processes.is_first:
+            self.run.begin(self.config, self.splits.spec)  # a later end or other intervals are the run's from now on
+            self.records.cut_after(self.trainer.step)
+
+    def events(self) -> Iterator[Event]:
+        """All that happens until the last step."""
+        training = self.config.training
+        yield from self._look_at(self.trainer.step)  # what an interruption kept from happening
+        while self.trainer.step < training.steps:
+            result = self.trainer.optimize(self._next_batch())
+            self.window.add(result)
+            step = self.trainer.step
+            last = step == training.steps
+            if step % training.log_every == 0 or last:
+                self._log(result)
+            yield Stepped(step, training.steps, result)
+            if step % training.checkpoint_every == 0 or last:
+                yield self.save()
+            yield from self._look_at(step)
+        yield Finished(self.trainer.step)
+
+    def _next_batch(self) -> TrainingBatch:
+        training = self.config.training
+        data = self.splits.train
+        indices = batch_indices(self.trainer.step, training.batch_size, len(data), training.seed)[self._mine]
+        x_0 = scale(data.items(indices), data.spec.levels)
+        if self.config.data.flip:
+            x_0 = self._flipped(x_0)
+        labels = data.labels(indices) if self.config.network.classes else None
+        return self.trainer.draw(x_0, None if labels is None else torch.from_numpy(labels))
+
+    def _flipped(self, x_0: torch.Tensor) -> torch.Tensor:
+        generator = np.random.default_rng(mixed_seed(self.config.training.seed, self.trainer.step, 4))
+        mirrored = torch.from_numpy(generator.random(self.config.training.batch_size)[self._mine] < 0.5)
+        return torch.where(mirrored.reshape(-1, *[1] * (x_0.ndim - 1)), x_0.flip(-1), x_0)
+
+    def _log(self, result: StepResult) -> None:
+        then, step_then = self._clock
+        self._clock = (time.perf_counter(), self.trainer.step)
+        images = (self.trainer.step - step_then) * self.config.training.batch_size
+        record = {
+            "step": self.trainer.step,
+            **self.window.means(),
+            "learning_rate": result.learning_rate,
+            "images_per_second": images / max(self._clock[0] - then, 1e-9),
+        }
+        self.window.clear()
+        if self.trainer.processes.is_first:
+            self.records.append(record)
+
+    def save(self) -> Saved:
+        """A checkpoint of now."""
+        trainer = self.trainer
+        path = self.run.path
+        if trainer.processes.is_first:
+            state = capture(trainer, self.window)
+            path = self.run.save(self.config, self.splits.spec, state)
+        trainer.processes.wait()
+        self.saved_step = trainer.step
+        return Saved(trainer.step, path)
+
+    def _look_at(self, step: int) -> Iterator[Event]:
+        """Validation and samples, where they are due at `step` and have not been made."""
+        training = self.config.training
+        if step == 0:
+            return
+        if not self.trainer.processes.is_first:
+            return
+        last = step == training.steps
+        if training.validate_every and (step % training.validate_every == 0 or last):
+            known = any(r["step"] == step and "validation_bits" in r for r in self.records.read())
+            if self.splits.validation is not None and not known:
+                yield from self._validate(step)
+        if training.sample_every and (step % training.sample_every == 0 or last):
+            for model in (self.trainer.raw_model(), self.trainer.averaged_model()):
+                path = self.run.samples / f"step-{step:08d}-{model.weights.replace(' ', '-')}.png"
+                if not path.exists():
+                    yield from self._sample(step, model, path)
+        self._clock = (time.perf_counter(), step)
+
+    def _validate(self, step: int) -> Iterator[Event]:
+        training = self.config.training
+        data = self.splits.validation
+        assert data is not None
+        model = self.trainer.averaged_model()
+        diffusion = model.diffusion.strided(training.validate_steps)
+        count = min(training.validate_count, len(data))
+        total = ScoreSum()
+        work = score_batches(model, data, diffusion, count=count, seed=0, clip=True, batch_size=training.batch_size)
+        batches = -(-count // training.batch_size)
+        for done, bound in enumerate(work, 1):
+            if bound is not None:
+                total.add(bound)
+            yield Working("validating", done, batches * len(diffusion.schedule))
+        score = total.result(diffusion)
+        record = {
+            "step": step,
+            "validation_bits": score.total.mean,
+            "validation_error": score.total.error,
+            "validation_steps": len(diffusion.schedule),
+            "validation_count": count,
+        }
+        self.records.append(record)
+        yield Validated(step, score)
+
+    def _sample(self, step: int, model: Model, path: Path) -> Iterator[Event]:
+        training = self.config.training
+        count = training.sample_count
+        low_resolution = None
+        if self.config.network.low_resolution is not None:
+            data = self.splits.validation or self.splits.train
+            rows = np.arange(count) % len(data)
+            low_resolution = model.conditions_of(scale(data.items(rows), data.spec.levels), None)["low_resolution"]
+        steps = len(model.diffusion.strided(training.sample_steps).schedule)
+        stream = model.sample_stream(
+            count,
+            steps=training.sample_steps,
+            low_resolution=low_resolution,
+            batch_size=training.batch_size,
+        )
+        batches = -(-count // training.batch_size)
+        samples = []
+        for done, batch in enumerate(stream, 1):
+            if batch is not None:
+                samples.append(batch.cpu())
+            yield Working("sampling", done, batches * steps)
+        save_grid(path, torch.cat(samples), self.splits.spec.levels)
+        yield WroteSamples(step, path)
+
+
+def capture(trainer: Trainer, window: Window) -> TrainingState:
+    """All of a trainer's state, as tensors."""
+    optimizer = {
+        f"{index}/{name}": value.detach().cpu().contiguous()
+        for index, values in trainer.optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+    raw = {name: tensor.detach().cpu() for name, tensor in trainer.network.state_dict().items()}
+    averages = {
+        rate: {name: tensor.cpu() for name, tensor in average.items()}
+        for rate, average in trainer.averages.state_dicts().items()
+    }
+    return TrainingState(
+        trainer.step, raw, averages, optimizer, trainer.timesteps.state_dict(), window.state_dict()
+    )
+
+
+def restore(trainer: Trainer, state: TrainingState) -> None:
+    """The reverse of `capture`."""
+    trainer.network.load_state_dict(state.raw)
+    trainer.averages.load_state_dicts(state.averages)
+    trainer.timesteps.load_state_dict(dict(state.timestep_sampler))
+    parameters = list(trainer.network.parameters())
+    by_parameter: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in state.optimizer.items():
+        index, _, name = key.partition("/")
+        # In the parameter's memory layout: fused kernels walk both in the order of memory.
+        laid_out = torch.empty_like(parameters[int(index)]).copy_(value) if value.ndim else value
+        by_parameter.setdefault(int(index), {})[name] = laid_out
+    known = trainer.optimizer.state_dict()
+    trainer.optimizer.load_state_dict({"state": by_parameter, "param_groups": known["param_groups"]})
+    trainer.step = state.step

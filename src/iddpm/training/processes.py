@@ -1,0 +1,77 @@
+"""Several processes that train one model, started by torchrun; or the usual single one."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from iddpm.errors import UserError
+
+
+class Processes:
+    """This process among those that share a batch. `rank` 0 writes the files."""
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        self.rank = rank
+        self.count = count
+
+    @classmethod
+    def from_environment(cls, device: torch.device) -> Processes:
+        """As torchrun says; joins the group where there are several processes."""
+        count = int(os.environ.get("WORLD_SIZE", "1"))
+        if count == 1:
+            return cls()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this one writes the files."""
+        return self.rank == 0
+
+    def share_of(self, batch_size: int) -> slice:
+        """The rows of a batch that are this process's; UserError where they cannot be shared evenly."""
+        if batch_size % self.count:
+            raise UserError(f"training.batch_size: {batch_size} cannot be shared by {self.count} processes evenly")
+        size = batch_size // self.count
+        return slice(self.rank * size, (self.rank + 1) * size)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Every process's rows, in the order of the batch."""
+        if self.count == 1:
+            return rows
+        parts = [torch.empty_like(rows) for _ in range(self.count)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether `flag` is true in any process: all of them must agree on when to stop."""
+        if self.count == 1:
+            return flag
+        agreed = torch.tensor([int(flag)], device=device)
+        dist.all_reduce(agreed, op=dist.ReduceOp.MAX)
+        return bool(agreed.item())
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.count > 1:
+            dist.barrier()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes CUDA, then MPS, then the CPU. UserError for one that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        if name == "cuda" and "LOCAL_RANK" in os.environ:
+            name = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f'device: "{name}" is not to be had here ({reason}); use auto, cpu, cuda or mps') from None
+    return device

@@ -1,0 +1,216 @@
+"""One optimizer step: draw timesteps and noise, compute the objective, follow its gradient, average the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from iddpm.build import build_objective, build_timestep_sampler
+from iddpm.config import Config, DatasetSpec
+from iddpm.diffusion import diffuse
+from iddpm.diffusion.randomness import mixed_seed
+from iddpm.errors import DivergedError
+from iddpm.model import Model, conditions_of
+from iddpm.networks import Upsampler
+from iddpm.training.averages import Averages
+from iddpm.training.processes import Processes
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """This process's rows of a batch, on the model's device: data in [-1, 1], steps and their weights, and noise."""
+
+    x_0: Tensor
+    noise: Tensor
+    t: Tensor
+    weights: Tensor
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step saw: losses of every row of the whole batch (unweighted), their steps, and the gradient's norm."""
+
+    t: Tensor
+    total: Tensor
+    simple: Tensor
+    vlb: Tensor | None
+    gradient_norm: float
+    learning_rate: float
+
+
+class Trainer:
+    """A model in training. Everything that changes from step to step is in here, and in `TrainingState` on disk."""
+
+    def __init__(
+        self, config: Config, spec: DatasetSpec, device: torch.device | str = "cpu", processes: Processes | None = None
+    ) -> None:
+        self.config = config
+        self.spec = spec
+        self.device = torch.device(device)
+        self.processes = processes or Processes()
+        torch.manual_seed(config.training.seed)
+        self.model = Model.fresh(config, spec).to(self.device)
+        self.network = self.model.network
+        self.diffusion = self.model.diffusion
+        self.objective = build_objective(config)
+        self.timesteps = build_timestep_sampler(config)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=config.training.learning_rate,
+            weight_decay=config.training.weight_decay,
+            fused=self.device.type in ("cpu", "cuda"),
+        )
+        self.averages = Averages(self.network, config.training.ema_rates, warmup=config.training.ema_warmup)
+        self.step = 0
+        self._last_norm = float("nan")
+        self._replica: nn.Module = self.network
+        if self.processes.count > 1:
+            self._replica = nn.parallel.DistributedDataParallel(self.network)
+
+    def draw(self, x_0: Tensor, labels: Tensor | None) -> TrainingBatch:
+        """The coming step's timesteps and noise for this process's rows `x_0`.
+
+        They are drawn for the whole batch from (seed, step), so they do not depend on how many processes share it.
+        """
+        generator = torch.Generator().manual_seed(mixed_seed(self.config.training.seed, self.step, 1))
+        batch_size = len(x_0) * self.processes.count
+        drawn = self.timesteps.draw(batch_size, generator)
+        noise = torch.randn(batch_size, *x_0.shape[1:], generator=generator)
+        mine = self.processes.share_of(batch_size)
+        return TrainingBatch(
+            x_0.to(self.device),
+            noise[mine].to(self.device),
+            drawn.t[mine].to(self.device),
+            drawn.weights[mine].to(self.device),
+            None if labels is None else labels.to(self.device),
+        )
+
+    def optimize(self, batch: TrainingBatch) -> StepResult:
+        """One step of the optimizer on `batch`; DivergedError, before any weight changes, if a number is not finite."""
+        learning_rate = self.learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.network.train()
+        # Dropout's randomness, too, is a function of the step, and differs between processes.
+        torch.manual_seed(mixed_seed(self.config.training.seed, self.step, 2, self.processes.rank))
+        t, total, simple, vlb = self._accumulate_gradients(batch)
+        limit = self.config.training.gradient_clip or float("inf")
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), limit))
+        if not norm < float("inf"):
+            self._diagnose(batch, "the gradient", total)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.averages.update(self.step)
+        self._last_norm = norm
+        self.timesteps.update(t, total)
+        return StepResult(t, total, simple, vlb, norm, learning_rate)
+
+    def learning_rate(self) -> float:
+        """Of the coming step: linear warm-up, and if wanted linear decay to zero at the last step."""
+        training = self.config.training
+        rate = training.learning_rate
+        if self.step < training.warmup_steps:
+            rate *= (self.step + 1) / training.warmup_steps
+        if training.decay:
+            rate *= 1 - self.step / training.steps
+        return rate
+
+    def _accumulate_gradients(self, batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """The gradient of the batch's mean loss; steps and losses of the whole batch, on the CPU."""
+        rows = len(batch.x_0)
+        size = min(self.config.training.microbatch_size or rows, rows)
+        totals, simples, vlbs = [], [], []
+        for start in range(0, rows, size):
+            part = slice(start, start + size)
+            losses = self._losses(batch, part)
+            # A sum over the whole batch's length: however it is cut, the gradient is that of the mean.
+            loss = (losses.total * batch.weights[part]).sum() / rows
+            if not torch.isfinite(loss):
+                self._diagnose(batch, "the loss", losses.total)
+            loss.backward()
+            totals.append(losses.total.detach())
+            simples.append(losses.simple.detach())
+            if losses.vlb is not None:
+                vlbs.append(losses.vlb.detach())
+        gather = self.processes.gather
+        return (
+            gather(batch.t).cpu(),
+            gather(torch.cat(totals)).cpu(),
+            gather(torch.cat(simples)).cpu(),
+            gather(torch.cat(vlbs)).cpu() if vlbs else None,
+        )
+
+    def _losses(self, batch: TrainingBatch, part: slice):  # type: ignore[no-untyped-def]
+        x_0, noise, t = batch.x_0[part], batch.noise[part], batch.t[part]
+        step = self.diffusion.schedule.at(t, x_0)
+        x_t = diffuse(step, x_0, noise)
+        labels = None if batch.labels is None else batch.labels[part]
+        conditions = conditions_of(self.config, x_0, labels)
+        if not isinstance(self.network, Upsampler):
+            conditions.pop("low_resolution")
+        output = self._replica(x_t, t, **conditions)
+        return self.objective(self.diffusion, output, x_0, x_t, t, noise)
+
+    def _diagnose(self, batch: TrainingBatch, what: str, losses: Tensor) -> None:
+        raise DivergedError(diagnosis(self, batch, what, losses))
+
+    def averaged_model(self, rate: float | None = None) -> Model:
+        """A copy of the model with averaged weights, of the first rate by default."""
+        rates = self.averages.state_dicts()
+        chosen = next(iter(rates)) if rate is None else rate
+        return self._copy(rates[chosen], f"ema {chosen}")
+
+    def raw_model(self) -> Model:
+        """A copy of the model with the weights as they are."""
+        return self._copy(self.network.state_dict(), "raw")
+
+    def _copy(self, state: Mapping[str, Tensor], weights: str) -> Model:
+        with torch.random.fork_rng(devices=[]):
+            model = Model.fresh(self.config, self.spec)
+        model.network.load_state_dict(state)
+        model.step, model.weights = self.step, weights
+        return model.to(self.device)
+
+
+def diagnosis(trainer: Trainer, batch: TrainingBatch, what: str, losses: Tensor) -> str:
+    """Where the first number that is not finite comes from, and what usually helps, in a few lines."""
+    finite = torch.isfinite(losses.detach())
+    bad_steps = sorted(set(batch.t[: len(losses)][~finite].tolist())) if len(finite) <= len(batch.t) else []
+    weights = [n for n, p in trainer.network.named_parameters() if not torch.isfinite(p).all()]
+    where = "the data itself" if not torch.isfinite(batch.x_0).all() else first_bad_module(trainer, batch)
+    lines = [
+        f"training stopped at step {trainer.step + 1}: {what} is not finite.",
+        f"  first not finite: {where}",
+        f"  weights: {'not finite in ' + weights[0] if weights else 'all finite (kept as of the step before)'}",
+        f"  timesteps with such a loss: {', '.join(map(str, bad_steps[:10])) or 'none'}",
+        f"  learning rate {trainer.learning_rate():.3g}, gradient norm of the step before {trainer._last_norm:.3g}",
+        "  what helps: a lower --training.learning-rate, a longer --training.warmup-steps,"
+        " --training.gradient-clip 1; then go on from the last checkpoint under a new --run",
+    ]
+    return "\n".join(lines)
+
+
+@torch.no_grad()
+def first_bad_module(trainer: Trainer, batch: TrainingBatch) -> str:
+    """The first module of the network whose output on the batch is not finite."""
+    found: list[str] = []
+
+    def look(name: str):  # type: ignore[no-untyped-def]
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            if not found and isinstance(output, Tensor) and not torch.isfinite(output).all():
+                found.append(f"the output of {name or 'the network'} ({type(module).__name__})")
+
+        return hook
+
+    handles = [module.register_forward_hook(look(name)) for name, module in trainer.network.named_modules()]
+    try:
+        trainer._losses(batch, slice(0, len(batch.x_0)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else "the objective, on a finite output"
