@@ -1,0 +1,75 @@
+"""Improved Denoising Diffusion Probabilistic Models (Nichol & Dhariwal 2021, arXiv 2102.09672).
+
+The names below are the public ones; each module loads when its name is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Config": "config",
+    "DataConfig": "config",
+    "DatasetSpec": "config",
+    "DiffusionConfig": "config",
+    "NetworkConfig": "config",
+    "ObjectiveConfig": "config",
+    "TrainingConfig": "config",
+    "UserError": "errors",
+    "DivergedError": "errors",
+    "preset": "presets",
+    "open_source": "data",
+    "Splits": "data",
+    "quantize": "data",
+    "scale": "data",
+    "train": "training",
+    "Trainer": "training",
+    "Model": "model",
+    "load": "checkpoints.run",
+    "sample": "sampling",
+    "score": "scoring",
+    "Score": "scoring",
+    "save_grid": "pictures",
+    "Diffusion": "diffusion",
+    "NoiseSchedule": "diffusion",
+    "Parameterization": "diffusion",
+    "UNet": "networks",
+    "Upsampler": "networks",
+}
+
+__all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from iddpm.checkpoints.run import load
+    from iddpm.config import (
+        Config,
+        DataConfig,
+        DatasetSpec,
+        DiffusionConfig,
+        NetworkConfig,
+        ObjectiveConfig,
+        TrainingConfig,
+    )
+    from iddpm.data import Splits, open_source, quantize, scale
+    from iddpm.diffusion import Diffusion, NoiseSchedule, Parameterization
+    from iddpm.errors import DivergedError, UserError
+    from iddpm.model import Model
+    from iddpm.networks import UNet, Upsampler
+    from iddpm.pictures import save_grid
+    from iddpm.presets import preset
+    from iddpm.sampling import sample
+    from iddpm.scoring import Score, score
+    from iddpm.training import Trainer, train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'iddpm' has no attribute '{name}'")
+    return getattr(import_module(f"iddpm.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -214,7 +214,9 @@ class Config(Section):
                 " use objective.kind hybrid, or diffusion.variance fixed_small or fixed_large"
             )
         if self.diffusion.schedule == "linear" and self.diffusion.cosine_offset is not None:
-            raise ValueError("diffusion.cosine_offset: belongs to the cosine schedule, and diffusion.schedule is linear")
+            raise ValueError(
+                "diffusion.cosine_offset: belongs to the cosine schedule, and diffusion.schedule is linear"
+            )
         if not self.training.ema_rates:
             raise ValueError("training.ema_rates: needs at least one rate, e.g. 0.9999")
         low, size = self.network.low_resolution, self.data.size

@@ -1,8 +1,6 @@
-"""A model in use: a network with its diffusion and what it knows of its data. It samples and it scores."""
+"""A model: a network with its diffusion and what it knows of its data; `sampling` and `scoring` use it."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -10,13 +8,10 @@ from torch.nn import functional as F
 
 from iddpm.build import build_diffusion, build_network
 from iddpm.config import Config, DatasetSpec
-from iddpm.data import Dataset
 from iddpm.diffusion import Diffusion
 from iddpm.diffusion.process import Predict
 from iddpm.errors import UserError
 from iddpm.networks import UNet, Upsampler
-from iddpm.sampling import SamplerName, sample_batches
-from iddpm.scoring import Score, ScoreSum, score_batches
 
 
 class Model:
@@ -28,7 +23,9 @@ class Model:
     step:         optimizer steps behind its weights; weights: which ones they are ("raw" or "ema 0.9999").
     """
 
-    def __init__(self, config: Config, spec: DatasetSpec, network: UNet, *, step: int = 0, weights: str = "raw") -> None:
+    def __init__(
+        self, config: Config, spec: DatasetSpec, network: UNet, *, step: int = 0, weights: str = "raw"
+    ) -> None:
         self.config = config
         self.spec = spec
         self.network = network.eval()
@@ -73,7 +70,11 @@ class Model:
             raise UserError("class: this model knows no classes; train one with --network.classes")
         if self.network.num_classes is not None and classes is None:
             raise UserError("class: this model needs one for every image")
-        if classes is not None and len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < len(self.spec.class_names):
+        if (
+            classes is not None
+            and len(classes)
+            and not 0 <= int(classes.min()) <= int(classes.max()) < len(self.spec.class_names)
+        ):
             raise UserError(f"class: must be 0 ... {len(self.spec.class_names) - 1}, got {int(classes.max())}")
         if isinstance(self.network, Upsampler) != (low_resolution is not None):
             needs = "needs low-resolution images" if isinstance(self.network, Upsampler) else "is no upsampler"
@@ -82,86 +83,6 @@ class Model:
     def conditions_of(self, x_0: Tensor, labels: Tensor | None) -> dict[str, Tensor | None]:
         """What the network is told of data `x_0` `[batch, channels, *size]` beside x_t: labels, a smaller copy."""
         return conditions_of(self.config, x_0, labels)
-
-    def sample(
-        self,
-        count: int,
-        *,
-        seed: int = 0,
-        steps: str | int | None = None,
-        sampler: SamplerName = "ancestral",
-        eta: float = 0.0,
-        clip: bool = True,
-        classes: Sequence[int] | None = None,
-        low_resolution: Tensor | None = None,
-        batch_size: int = 64,
-    ) -> Tensor:
-        """`count` samples `[count, channels, *size]` in [-1, 1], on the CPU; see `sample_batches` for a stream of them.
-
-        Image i depends on `seed` and i, and not on `count` or `batch_size`.
-        """
-        batches = self.sample_stream(
-            count,
-            seed=seed,
-            steps=steps,
-            sampler=sampler,
-            eta=eta,
-            clip=clip,
-            classes=classes,
-            low_resolution=low_resolution,
-            batch_size=batch_size,
-        )
-        return torch.cat([batch.cpu() for batch in batches if batch is not None])
-
-    def sample_stream(
-        self,
-        count: int,
-        *,
-        seed: int = 0,
-        steps: str | int | None = None,
-        sampler: SamplerName = "ancestral",
-        eta: float = 0.0,
-        clip: bool = True,
-        classes: Sequence[int] | None = None,
-        low_resolution: Tensor | None = None,
-        batch_size: int = 64,
-    ) -> Iterator[Tensor | None]:
-        """As `sample`, a batch at a time in bounded memory; None after every step that completes no batch.
-
-        classes: one label an image; without, labels in turn. low_resolution: `[count, channels, *smaller]` in [-1, 1].
-        """
-        if classes is None and self.network.num_classes:
-            classes = [i % self.network.num_classes for i in range(count)]
-        return sample_batches(
-            self,
-            count,
-            seed=seed,
-            diffusion=self.diffusion.strided(steps),
-            sampler=sampler,
-            eta=eta,
-            clip=clip,
-            classes=classes,
-            low_resolution=low_resolution,
-            batch_size=batch_size,
-        )
-
-    def score(
-        self,
-        dataset: Dataset,
-        *,
-        count: int | None = None,
-        seed: int = 0,
-        steps: str | int | None = None,
-        clip: bool = True,
-        batch_size: int = 64,
-    ) -> Score:
-        """The bound in bits/dim on the first `count` items of a dataset (all for None), each counted once."""
-        diffusion = self.diffusion.strided(steps)
-        total = ScoreSum()
-        for batch in score_batches(self, dataset, diffusion, count=count, seed=seed, clip=clip, batch_size=batch_size):
-            if batch is not None:
-                total.add(batch)
-        return total.result(diffusion)
 
 
 def conditions_of(config: Config, x_0: Tensor, labels: Tensor | None) -> dict[str, Tensor | None]:

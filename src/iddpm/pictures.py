@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from iddpm.checkpoints.files import replacing
 from iddpm.data import quantize
 from iddpm.data.dataset import Levels
 from iddpm.errors import UserError
+from iddpm.files import replacing
 
 GUTTER = 2
 """Pixels between the pictures of a grid, before enlarging."""

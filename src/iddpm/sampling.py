@@ -3,66 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from iddpm.diffusion import Diffusion, SamplerState, SeededNoise, ancestral, ddim
-from iddpm.diffusion.process import Predict
+from iddpm.diffusion import SamplerState, SeededNoise, ancestral, ddim
+from iddpm.diffusion.process import Diffusion, Predict
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
-
-if TYPE_CHECKING:
-    from iddpm.model import Model
+from iddpm.model import Model
 
 SamplerName = Literal["ancestral", "ddim"]
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """How the chain is walked.
+
+    steps:   a stride of the chain ("50", "10,15,20", "ddim50"); None takes every step.
+    sampler: "ancestral", or "ddim" with its `eta` (0 is deterministic).
+    clip:    bound predictions of x_0 to [-1, 1] at every step, as the authors do.
+    """
+
+    steps: str | int | None = None
+    sampler: SamplerName = "ancestral"
+    eta: float = 0.0
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.sampler not in ("ancestral", "ddim"):
+            raise UserError(f'sampler: "{self.sampler}" is not known; use ancestral or ddim')
+        if self.eta < 0 or (self.eta and self.sampler == "ancestral"):
+            raise UserError(f"eta: {self.eta} must be 0 or more, and 0 but for the ddim sampler")
+
+
+def sample(
+    model: Model,
+    count: int,
+    *,
+    seed: int = 0,
+    steps: str | int | None = None,
+    sampler: SamplerName = "ancestral",
+    eta: float = 0.0,
+    clip: bool = True,
+    classes: Sequence[int] | None = None,
+    low_resolution: Tensor | None = None,
+    batch_size: int = 64,
+) -> Tensor:
+    """`count` samples `[count, channels, *size]` in about [-1, 1], on the CPU. See `sample_batches` for a stream.
+
+    Image i depends on `seed` and i, and not on `count` or `batch_size`; see `SamplerOptions` for the others.
+    """
+    options = SamplerOptions(steps, sampler, eta, clip)
+    batches = sample_batches(
+        model, count, options, seed=seed, classes=classes, low_resolution=low_resolution, batch_size=batch_size
+    )
+    return torch.cat([batch.cpu() for batch in batches if batch is not None])
 
 
 def sample_batches(
     model: Model,
     count: int,
+    options: SamplerOptions,
     *,
-    seed: int,
-    diffusion: Diffusion,
-    sampler: SamplerName,
-    eta: float,
-    clip: bool,
-    classes: Sequence[int] | None,
-    low_resolution: Tensor | None,
-    batch_size: int,
+    seed: int = 0,
+    classes: Sequence[int] | None = None,
+    low_resolution: Tensor | None = None,
+    batch_size: int = 64,
 ) -> Iterator[Tensor | None]:
     """Batches `[batch, channels, *size]` in about [-1, 1] on the model's device, and None after every other step.
 
+    classes: a label for each image; without, a class-conditional model draws its classes in turn.
+    low_resolution: `[count, channels, *smaller size]` in [-1, 1], for an upsampler.
     Image i's noise comes from a generator seeded with (seed, i): it does not depend on the batch it is drawn in.
+    UserError for conditions or a stride that the model does not take.
     """
-    if sampler == "ancestral" and eta:
-        raise UserError(f"eta: {eta} belongs to the ddim sampler; use --sampler ddim")
+    if classes is None and model.network.num_classes:
+        classes = [row % model.network.num_classes for row in range(count)]
     for name, conditions in (("class", classes), ("low-resolution", low_resolution)):
         if conditions is not None and len(conditions) != count:
             raise UserError(f"{name}: needs one for each of {count} images, got {len(conditions)}")
+    diffusion = model.diffusion.strided(options.steps)
     device = model.device
     for start in range(0, count, batch_size):
         rows = range(start, min(start + batch_size, count))
         noise = SeededNoise([mixed_seed(seed, row) for row in rows], model.spec.shape, device)
         labels = None if classes is None else torch.tensor([classes[row] for row in rows], device=device)
         smaller = None if low_resolution is None else low_resolution[rows.start : rows.stop].to(device)
-        predict = model.predict(labels, smaller)
-        for state in walk(diffusion, predict, noise, sampler=sampler, eta=eta, clip=clip):
+        for state in walk(diffusion, model.predict(labels, smaller), noise, options):
             yield state.x if state.position == 0 else None
 
 
 def walk(
-    diffusion: Diffusion,
-    predict: Predict,
-    noise: Callable[[], Tensor],
-    *,
-    sampler: SamplerName,
-    eta: float = 0.0,
-    clip: bool = True,
+    diffusion: Diffusion, predict: Predict, noise: Callable[[], Tensor], options: SamplerOptions
 ) -> Iterator[SamplerState]:
-    """The chain from noise to data by the named sampler; the first noise is x_T."""
+    """`diffusion`'s chain from noise to data; the first noise is x_T. (`options.steps` is the caller's to apply.)"""
     x_T = noise()
-    if sampler == "ddim":
-        return ddim(diffusion, predict, x_T, noise, eta=eta, clip=clip)
-    return ancestral(diffusion, predict, x_T, noise, clip=clip)
+    if options.sampler == "ddim":
+        return ddim(diffusion, predict, x_T, noise, eta=options.eta, clip=options.clip)
+    return ancestral(diffusion, predict, x_T, noise, clip=options.clip)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +13,29 @@ from iddpm.data import Dataset, scale
 from iddpm.diffusion import Bound, Diffusion, SeededNoise, bound_terms, prior_bits
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
+from iddpm.model import Model
 
-if TYPE_CHECKING:
-    from iddpm.model import Model
+
+def score(
+    model: Model,
+    dataset: Dataset,
+    *,
+    count: int | None = None,
+    seed: int = 0,
+    steps: str | int | None = None,
+    clip: bool = True,
+    batch_size: int = 64,
+) -> Score:
+    """The bound in bits/dim on the first `count` items of a dataset (all for None), each counted once.
+
+    steps: a stride; None takes the whole chain, which is the paper's figure. clip: bound predictions of x_0 to [-1, 1].
+    """
+    diffusion = model.diffusion.strided(steps)
+    total = ScoreSum()
+    for bound in score_batches(model, dataset, diffusion, count=count, seed=seed, clip=clip, batch_size=batch_size):
+        if bound is not None:
+            total.add(bound)
+    return total.result(diffusion)
 
 
 def score_batches(

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from iddpm.errors import UserError
 
-# (theirs, ours): what a name starts with. What follows is a layer of the list below, or the tensor itself.
+# (theirs, ours): what a name starts with, with numbers for {}. What follows is a layer of the list below, or nothing.
 _PLACES = [
-    (r"time_embed\.(\d+)\.", r"time_embedding.layers.{}."),
-    (r"label_emb\.", r"class_embedding."),
-    (r"input_blocks\.(\d+)\.(\d+)\.", r"encoder.{}.layers.{}."),
-    (r"middle_block\.(\d+)\.", r"middle.layers.{}."),
-    (r"output_blocks\.(\d+)\.(\d+)\.", r"decoder.{}.layers.{}."),
-    (r"out\.0\.", r"norm_out."),
-    (r"out\.2\.", r"conv_out."),
+    ("time_embed.{}.", "time_embedding.layers.{}."),
+    ("label_emb.", "class_embedding."),
+    ("input_blocks.{}.{}.", "encoder.{}.layers.{}."),
+    ("middle_block.{}.", "middle.layers.{}."),
+    ("output_blocks.{}.{}.", "decoder.{}.layers.{}."),
+    ("out.0.", "norm_out."),
+    ("out.2.", "conv_out."),
 ]
 _LAYERS = [
     ("in_layers.0.", "norm_in."),
@@ -43,7 +43,7 @@ def is_theirs(names: Mapping[str, object]) -> bool:
 def our_name(theirs: str) -> str:
     """The name in our network of one of their tensors; UserError for a name that their network does not have."""
     for their_place, our_place in _PLACES:
-        place = re.match(their_place, theirs)
+        place = _match(their_place, theirs)
         if place:
             rest = theirs[place.end() :]
             layers = (ours + rest[len(name) :] for name, ours in _LAYERS if rest.startswith(name))
@@ -54,14 +54,18 @@ def our_name(theirs: str) -> str:
 def their_name(ours: str) -> str:
     """The reverse of `our_name`."""
     for their_place, our_place in _PLACES:
-        place = re.match(re.escape(our_place).replace(r"\{\}", r"(\d+)"), ours)
+        place = _match(our_place, ours)
         if place:
-            groups = iter(place.groups())
-            prefix = re.sub(r"\(\\d\+\)", lambda _: next(groups), their_place).replace("\\.", ".")
             rest = ours[place.end() :]
-            choices = [theirs + rest[len(name) :] for theirs, name in _LAYERS if rest.startswith(name)]
-            return prefix + (choices[-1 if prefix.startswith("output_blocks") else 0] if choices else rest)
+            layers = [theirs + rest[len(name) :] for theirs, name in _LAYERS if rest.startswith(name)]
+            upwards = their_place.startswith("output_blocks")
+            layer = layers[-1 if upwards else 0] if layers else rest
+            return their_place.format(*place.groups()) + layer
     raise UserError(f'checkpoint: tensor "{ours}" is not one of an improved-diffusion network')
+
+
+def _match(template: str, name: str) -> re.Match[str] | None:
+    return re.match(re.escape(template).replace(r"\{\}", r"(\d+)"), name)
 
 
 def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from iddpm.checkpoints.files import replacing, write_json
 from iddpm.checkpoints.weights import Description, load_file, read_description, read_tensors, save_weights
 from iddpm.config import Config, DatasetSpec, first_mistake
 from iddpm.errors import UserError
+from iddpm.files import replacing, write_json
 from iddpm.model import Model
 
 CHANGEABLE = {

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from iddpm.build import build_network
 from iddpm.checkpoints import openai
-from iddpm.checkpoints.files import replacing
 from iddpm.config import FORMAT_VERSION, Config, DatasetSpec, first_mistake
 from iddpm.errors import UserError
+from iddpm.files import replacing
 from iddpm.model import Model
 
 HEADER = "iddpm"

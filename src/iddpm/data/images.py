@@ -86,7 +86,7 @@ def _decode_all(
     array = np.lib.format.open_memmap(
         folder / "items.npy", mode="w+", dtype=np.uint8, shape=(len(names), channels, height, width)
     )
-    kept = []
+    kept: list[str] = []
     decode = partial(_decode, files, channels, (width, height), config)
     for name, image in zip(names, _in_threads(decode, names, "decoding images", progress), strict=True):
         if isinstance(image, str):
@@ -199,9 +199,7 @@ def _flattened(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _in_threads(
-    work: Callable[[str], Result], names: list[str], what: str, progress: Progress
-) -> Iterator[Result]:
+def _in_threads(work: Callable[[str], Result], names: list[str], what: str, progress: Progress) -> Iterator[Result]:
     done = 0
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(names), 1024):  # a pool's map would decode everything before it is written

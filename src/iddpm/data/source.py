@@ -49,7 +49,9 @@ def _open(config: DataConfig, progress: Progress, warn: Callable[[str], None]) -
         raise UserError(f"data.source: {path} does not exist; give the path of a {kind} with --data.source {kind}:PATH")
     if path.is_dir() != (kind == "folder"):
         what = "a folder" if path.is_dir() else "a file"
-        raise UserError(f"data.source: {path} is {what}, and {kind}: needs {'a folder' if kind == 'folder' else 'a file'}")
+        raise UserError(
+            f"data.source: {path} is {what}, and {kind}: needs {'a folder' if kind == 'folder' else 'a file'}"
+        )
     if kind in ("npz", "npy"):
         return split((npz_dataset if kind == "npz" else npy_dataset)(config, path), config.validation)
     if config.levels not in (None, 256) or config.dimensions != 2:

@@ -29,9 +29,7 @@ class Gaussian:
 
     def log_density(self, x: Tensor) -> Tensor:
         """log N(x; mean, variance) in nats, element by element."""
-        return -0.5 * (
-            math.log(2 * math.pi) + self.log_variance + (x - self.mean) ** 2 * torch.exp(-self.log_variance)
-        )
+        return -0.5 * (math.log(2 * math.pi) + self.log_variance + (x - self.mean) ** 2 * torch.exp(-self.log_variance))
 
     def kl(self, other: Gaussian) -> Tensor:
         """KL(self || other) in nats, element by element."""

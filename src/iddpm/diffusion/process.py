@@ -12,7 +12,7 @@ from iddpm.diffusion.respacing import strided
 from iddpm.diffusion.schedule import NoiseSchedule
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""(x_t `[batch, channels, *size]`, original timesteps int64 `[batch]`) -> output: a network with its conditions bound."""
+"""(x_t `[batch, channels, *size]`, original timesteps int64 `[batch]`) -> output: a network with conditions bound."""
 
 
 @dataclass(frozen=True)

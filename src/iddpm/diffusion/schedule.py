@@ -46,7 +46,7 @@ class StepCoefficients(NamedTuple):
 class NoiseSchedule:
     """A chain of K steps: its own betas, and which timesteps of the chain it was trained as they are.
 
-    betas:               float64 `[K]`, each in (0, 1). The primary table: 1 - beta loses its last digits, beta does not.
+    betas:               float64 `[K]`, each in (0, 1). The primary table: 1 - beta would lose digits.
     timesteps:           int64 `[K]`, increasing: the original timestep of every step, which the network is told.
     num_train_timesteps: T of the chain that the network is trained on.
 
@@ -61,7 +61,9 @@ class NoiseSchedule:
     def __post_init__(self) -> None:
         betas, timesteps = self.betas, self.timesteps
         if betas.ndim != 1 or len(betas) == 0 or betas.dtype != torch.float64:
-            raise UserError(f"betas: needs a float64 vector of at least one step, got {betas.dtype} {tuple(betas.shape)}")
+            raise UserError(
+                f"betas: needs a float64 vector of at least one step, got {betas.dtype} {tuple(betas.shape)}"
+            )
         if not bool(((betas > 0) & (betas < 1)).all()):
             raise UserError("betas: every beta must lie strictly between 0 and 1")
         if timesteps.shape != betas.shape or bool((timesteps.diff() <= 0).any()):

@@ -22,7 +22,7 @@ class Attention(nn.Module):
         self.project = zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, channels = x.shape[:2]
+        channels = x.shape[1]
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # [batch, positions, channels]
         qkv = self.qkv(tokens).unflatten(2, (self.num_heads, 3, channels // self.num_heads))
         query, key, value = qkv.permute(3, 0, 2, 1, 4).unbind(0)  # each [batch, heads, positions, channels of a head]

@@ -84,7 +84,7 @@ class Upsample(nn.Module):
         self.resample = convolution(len(strides), channels, channels) if convolutional else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.resample(F.interpolate(x, scale_factor=self.strides, mode="nearest"))  # type: ignore[arg-type]
+        out: Tensor = self.resample(F.interpolate(x, scale_factor=self.strides, mode="nearest"))
         return out
 
 

@@ -37,5 +37,5 @@ class TimestepEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         sinusoids = sinusoidal_embedding(t.float() * self.scale, self.channels)
-        embedding: Tensor = self.layers(sinusoids.to(self.layers[0].weight.dtype))
+        embedding: Tensor = self.layers(sinusoids)
         return embedding

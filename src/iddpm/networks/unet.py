@@ -145,7 +145,9 @@ class UNet(nn.Module):
         _check_divisible(x.shape[2:], self.strides, self.num_levels)
         if (classes is None) != (self.class_embedding is None):
             has = "was made with" if self.num_classes else "was made without"
-            raise UserError(f"classes: the network {has} classes, the call came {'without' if classes is None else 'with'}")
+            raise UserError(
+                f"classes: the network {has} classes, the call came {'without' if classes is None else 'with'}"
+            )
 
 
 def _check_divisible(size: Sequence[int], strides: Sequence[int], num_levels: int) -> None:

@@ -1,6 +1,17 @@
 """Training: one step, the loop around it, and its records."""
 
-from iddpm.training.loop import Event, Finished, Saved, Stepped, Validated, Working, WroteSamples, train
+from iddpm.training.loop import Event, Finished, Saved, Session, Stepped, Validated, Working, WroteSamples, train
 from iddpm.training.trainer import Trainer
 
-__all__ = ["Event", "Finished", "Saved", "Stepped", "Trainer", "Validated", "Working", "WroteSamples", "train"]
+__all__ = [
+    "Event",
+    "Finished",
+    "Saved",
+    "Session",
+    "Stepped",
+    "Trainer",
+    "Validated",
+    "Working",
+    "WroteSamples",
+    "train",
+]

@@ -17,6 +17,7 @@ from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
 from iddpm.model import Model
 from iddpm.pictures import save_grid
+from iddpm.sampling import SamplerOptions, sample_batches
 from iddpm.scoring import Score, ScoreSum, score_batches
 from iddpm.training.batches import batch_indices
 from iddpm.training.processes import Processes
@@ -90,33 +91,26 @@ def train(
     The same call on the same directory goes on exactly where it was, and yields `Finished` alone if it is done.
     UserError for a configuration that does not fit the data or the run; DivergedError if a number is not finite.
     """
-    run = run if isinstance(run, RunDirectory) else RunDirectory(run)
-    session = Session(config, splits, run, torch.device(device))
-    stopped = False
-    for event in session.events():
-        yield event
-        if session.trainer.processes.any(stop(), session.trainer.device):
-            stopped = True
-            break
-    if stopped and session.saved_step != session.trainer.step:
-        yield session.save()
+    yield from Session(config, splits, run, device).events(stop)
 
 
 class Session:
     """One process's part in training a run, from where the run is to its last step."""
 
-    def __init__(self, config: Config, splits: Splits, run: RunDirectory, device: torch.device) -> None:
+    def __init__(
+        self, config: Config, splits: Splits, run: RunDirectory | Path | str, device: torch.device | str = "cpu"
+    ) -> None:
         self.config = config
         self.splits = splits
-        self.run = run
-        processes = Processes.from_environment(device)
+        self.run = run if isinstance(run, RunDirectory) else RunDirectory(run)
+        processes = Processes.from_environment(torch.device(device))
         batch_indices(0, config.training.batch_size, len(splits.train), config.training.seed)
         self._mine = processes.share_of(config.training.batch_size)
         self.trainer = Trainer(config, splits.spec, device, processes)
         for stride in (config.training.validate_steps, config.training.sample_steps):
             self.trainer.diffusion.strided(stride)
         self.window = Window(config.diffusion.num_timesteps)
-        self.records = Records(run.metrics)
+        self.records = Records(self.run.metrics)
         self.saved_step = -1
         self._begin_or_go_on()
         self._clock = (time.perf_counter(), self.trainer.step)
@@ -128,7 +122,9 @@ class Session:
             return
         self.run.check_same(self.config)
         if self.run.read_config()[1] != self.splits.spec:
-            raise UserError(f"data.source: is no longer what the run in {self.run.path} was begun with; use a new --run")
+            raise UserError(
+                f"data.source: is no longer what the run in {self.run.path} was begun with; use a new --run"
+            )
         state = self.run.load_state(self.config)
         if state is not None:
             restore(self.trainer, state)
@@ -138,8 +134,16 @@ class Session:
             self.run.begin(self.config, self.splits.spec)  # a later end or other intervals are the run's from now on
             self.records.cut_after(self.trainer.step)
 
-    def events(self) -> Iterator[Event]:
-        """All that happens until the last step."""
+    def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """All that happens until the last step, or until `stop`; see `train`."""
+        for event in self._events():
+            yield event
+            if self.trainer.processes.any(stop(), self.trainer.device):
+                if self.saved_step != self.trainer.step:
+                    yield self.save()
+                return
+
+    def _events(self) -> Iterator[Event]:
         training = self.config.training
         yield from self._look_at(self.trainer.step)  # what an interruption kept from happening
         while self.trainer.step < training.steps:
@@ -248,12 +252,8 @@ class Session:
             rows = np.arange(count) % len(data)
             low_resolution = model.conditions_of(scale(data.items(rows), data.spec.levels), None)["low_resolution"]
         steps = len(model.diffusion.strided(training.sample_steps).schedule)
-        stream = model.sample_stream(
-            count,
-            steps=training.sample_steps,
-            low_resolution=low_resolution,
-            batch_size=training.batch_size,
-        )
+        options = SamplerOptions(training.sample_steps)
+        stream = sample_batches(model, count, options, low_resolution=low_resolution, batch_size=training.batch_size)
         batches = -(-count // training.batch_size)
         samples = []
         for done, batch in enumerate(stream, 1):
@@ -276,9 +276,7 @@ def capture(trainer: Trainer, window: Window) -> TrainingState:
         rate: {name: tensor.cpu() for name, tensor in average.items()}
         for rate, average in trainer.averages.state_dicts().items()
     }
-    return TrainingState(
-        trainer.step, raw, averages, optimizer, trainer.timesteps.state_dict(), window.state_dict()
-    )
+    return TrainingState(trainer.step, raw, averages, optimizer, trainer.timesteps.state_dict(), window.state_dict())
 
 
 def restore(trainer: Trainer, state: TrainingState) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from iddpm.checkpoints.files import replacing
+from iddpm.files import replacing
 from iddpm.training.trainer import StepResult
 
 QUARTILES = 4

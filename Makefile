@@ -1,0 +1,43 @@
+# make demo: train on real digits, sample, score, and write runs/demo/report.html (minutes on two CPU cores)
+# make test: lint, strict types, import layers and the whole test suite
+# make env:  just the environment, .venv, with .venv/bin/iddpm in it
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS ?=
+
+.PHONY: env demo test lint types layers unit clean
+
+env: $(VENV)/.installed
+
+# The environment is made anew whenever the locked dependencies change.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "iddpm needs Python 3.11 or newer, and $(PYTHON) is older; try: make env PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps -e .
+	@touch $@
+
+demo: env
+	@$(BIN)/iddpm train digits --run runs/demo
+	@$(BIN)/iddpm report runs/demo
+
+test: env lint types layers unit
+
+lint: env
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+
+types: env
+	$(BIN)/mypy
+
+layers: env
+	$(BIN)/lint-imports --no-cache
+
+unit: env
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

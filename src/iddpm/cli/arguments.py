@@ -1,0 +1,75 @@
+"""From words on the command line to typed values, with mistakes as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from iddpm.errors import UserError
+
+Arguments = TypeVar("Arguments")
+
+
+def parse(
+    kind: type[Arguments], words: Sequence[str], *, command: str, description: str, default: Arguments | None = None
+) -> Arguments:
+    """`words` as a `kind` (a dataclass or a pydantic model); its help for --help; UserError for a mistake."""
+    start = tyro.MISSING_NONPROP if default is None else default
+    prog = f"iddpm {command}"
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(captured):
+            return tyro.cli(kind, args=list(words), prog=prog, description=description, default=start)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+    # Once more on a screen so wide that the message is not wrapped, which would hide what it says.
+    captured = io.StringIO()
+    with contextlib.redirect_stderr(captured), contextlib.suppress(SystemExit), _columns(10_000):
+        tyro.cli(kind, args=list(words), prog=prog, description=description, default=start)
+    raise UserError(f"{mistake(captured.getvalue())}; see {prog} --help")
+
+
+@contextlib.contextmanager
+def _columns(width: int):  # type: ignore[no-untyped-def]
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(width)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def mistake(message: str) -> str:
+    """The first mistake in a message of tyro's (a box of lines) or of pydantic's within it, as one line."""
+    lines = [line.strip("│╭╮╰╯─ \n") for line in message.splitlines()]
+    lines = [line for line in lines[1:] if line]
+    first = lines[0] if lines else "the arguments cannot be read"
+    found = re.search(
+        r"Error parsing (\S+?): \d+ validation errors? for \w+ (.*?) \[type=\w+, input_value=(.*?), input_type",
+        " ".join(lines),
+    )
+    if found:
+        section, text, value = found.groups()
+        rule = text.split("Value error, ")
+        if len(rule) == 2:
+            return rule[1]
+        field, _, what = text.partition(" ")
+        place = field if section.startswith(("{", "-")) else f"{section}.{field}"
+        return f"{_flag(place)}: {what[0].lower() + what[1:]}, got {value}"
+    first = first.removeprefix("Error parsing ")
+    guess = next((re.match(r"(--[\w.-]+)", line) for line in lines[1:] if line.startswith("--")), None)
+    return f"{first}; did you mean {guess.group(1)}?" if guess and "nrecognized" in first else first
+
+
+def _flag(field: str) -> str:
+    return "--" + field.replace("_", "-")

@@ -1,0 +1,75 @@
+"""`iddpm`: finds the command, and turns errors into one line and an exit code. Heavy modules load with the command."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from iddpm.errors import DivergedError, UserError
+
+COMMANDS = {
+    "train": "train a model, or go on training one",
+    "sample": "draw samples: a grid, a folder of pictures, or an npz file",
+    "nll": "score data in bits/dim, term by term",
+    "info": "what a model, a configuration or a preset is",
+    "report": "one page about a run: samples, curves, bits/dim",
+}
+
+BAD_INPUT = 2
+DIVERGED = 1
+INTERRUPTED = 130
+
+HELP = """usage: iddpm COMMAND ...
+
+Improved Denoising Diffusion Probabilistic Models (Nichol & Dhariwal 2021).
+
+commands:
+{commands}
+
+  iddpm COMMAND --help   its arguments
+  iddpm --version        the version
+
+begin with:
+  iddpm train digits --run runs/digits
+  iddpm sample runs/digits --out digits.png
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0, 1 (training diverged), 2 (bad input) or 130 (interrupted)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        commands = "\n".join(f"  {name:<8} {about}" for name, about in COMMANDS.items())
+        print(HELP.format(commands=commands), end="")
+        return 0
+    if given[0] == "--version":
+        from iddpm import __version__
+
+        print(__version__)
+        return 0
+    try:
+        if given[0] not in COMMANDS:
+            raise UserError(f'"{given[0]}" is no command; use one of {", ".join(COMMANDS)}')
+        command = importlib.import_module(f"iddpm.cli.{given[0]}")
+        code: int = command.run(given[1:])
+        return code
+    except UserError as error:
+        return _fail(f"iddpm: {error}", BAD_INPUT)
+    except DivergedError as error:
+        return _fail(f"iddpm: {error}", DIVERGED)
+    except KeyboardInterrupt:
+        return _fail("iddpm: interrupted; nothing half-written was left", INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

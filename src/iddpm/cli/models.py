@@ -1,0 +1,21 @@
+"""Loading the model that a command is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iddpm.presets import preset
+
+if TYPE_CHECKING:
+    from iddpm.model import Model
+
+
+def load_for_use(path: str, weights: str | None, preset_name: str | None, device: str) -> Model:
+    """The model at `path` on its device; UserError for one that cannot be had."""
+    from iddpm.checkpoints.run import load
+    from iddpm.training.processes import choose_device
+
+    chosen = choose_device(device)
+    config = None if preset_name is None else preset(preset_name)
+    return load(Path(path), weights=weights, config=config).to(chosen)

@@ -1,0 +1,103 @@
+"""`iddpm nll MODEL`: bits/dim of data under a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from iddpm.cli.arguments import parse
+from iddpm.cli.models import load_for_use
+from iddpm.cli.progress import ProgressLine
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from iddpm.data import Dataset
+    from iddpm.model import Model
+
+
+@dataclass(frozen=True)
+class NllArguments:
+    """What to score, and how."""
+
+    model: tyro.conf.Positional[str]
+    """A run, one of its checkpoints, or a file of weights."""
+    data: str | None = None
+    """Another data source than the model's own: folder:PATH, zip:PATH, npz:PATH ... (all of it is scored)."""
+    split: Literal["validation", "train"] = "validation"
+    """Which part of the model's own data."""
+    count: int | None = None
+    """Score the first so many items. None scores all, each exactly once."""
+    steps: str | None = None
+    """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all, which is the paper's figure."""
+    seed: int = 0
+    """Of the noise: item i depends on the seed and on i alone."""
+    clip: bool = True
+    """Bound predictions of x_0 to the range of the data, as the authors do."""
+    weights: str | None = None
+    """raw, ema, or the rate of an average. None takes the first average."""
+    preset: str | None = None
+    """What the model is, for released files that do not say so."""
+    batch_size: int = 128
+    """Items scored at once."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: bool = False
+    """Print one JSON object, with every term."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(NllArguments, words, command="nll", description="Score data in bits/dim, term by term.")
+    if arguments.batch_size < 1 or arguments.seed < 0:
+        raise UserError(
+            f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
+        )
+    model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
+    diffusion = model.diffusion.strided(arguments.steps)
+    data, name = _data(model, arguments)
+
+    from iddpm.scoring import ScoreSum, score_batches
+
+    count = len(data) if arguments.count is None else arguments.count
+    work = score_batches(
+        model, data, diffusion, count=count, seed=arguments.seed, clip=arguments.clip, batch_size=arguments.batch_size
+    )
+    total = ScoreSum()
+    with ProgressLine("scoring", -(-count // arguments.batch_size) * len(diffusion.schedule)) as line:
+        for done, bound in enumerate(work, 1):
+            if bound is not None:
+                total.add(bound)
+            line.update(done)
+    score = total.result(diffusion)
+    if arguments.json:
+        facts = {"data": name, "steps": len(score.terms), "clip": arguments.clip, "seed": arguments.seed}
+        print(json.dumps({**facts, "weights": model.weights, "levels": model.spec.levels, **asdict(score)}))
+        return 0
+    print(f"bits/dim  {score.total.mean:.4f} +- {score.total.error:.4f}")
+    for part, estimate in (("prior", score.prior), ("kl", score.kl), ("decoder", score.decoder)):
+        print(f"  {part:<7} {estimate.mean:.4f} +- {estimate.error:.4f}")
+    print(
+        f"on {score.count} items of {name} in {model.spec.levels} levels,"
+        f" {len(score.terms)} steps, {model.weights} weights"
+    )
+    return 0
+
+
+def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
+    from iddpm.cli.sources import open_with_progress
+
+    own = model.config.data
+    if arguments.data is not None:
+        settings = {"source": arguments.data, "validation": 0.0, "num_classes": None}
+        if arguments.data in ("digits", "photos"):
+            settings["validation"] = own.validation
+        return open_with_progress(own.model_copy(update=settings)).train, arguments.data
+    splits = open_with_progress(own)
+    chosen = splits.validation if arguments.split == "validation" else splits.train
+    if chosen is None:
+        raise UserError("--split: the model's data has no validation part; use --split train or --data")
+    return chosen, f"{own.source} ({arguments.split})"

@@ -1,0 +1,81 @@
+"""Progress on stderr: a bar in a terminal, a line now and then elsewhere. Always with the time that is left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class ProgressLine:
+    """How far some work is. `update` as often as you like; it prints now and then."""
+
+    def __init__(self, what: str, count: int, done: int = 0) -> None:
+        self._what = what
+        self._count = count
+        self._begun_at = done
+        self._begun = self._printed = time.monotonic()
+        self._bar: Progress | None = None
+        if sys.stderr.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+            times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[notes]}"))
+            self._bar = Progress(*columns, *times, console=Console(stderr=True), refresh_per_second=4)
+            self._task = self._bar.add_task(what, total=count, completed=done, notes="")
+
+    def __enter__(self) -> ProgressLine:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def update(self, done: int, notes: str = "") -> None:
+        """`done` of the count are done; `notes` are shown beside it."""
+        if self._bar:
+            self._bar.update(self._task, completed=done, notes=notes)
+            return
+        now = time.monotonic()
+        if now - self._printed >= SECONDS_BETWEEN_LINES or (done == self._count and self._printed > self._begun):
+            self._printed = now
+            pace = (now - self._begun) / max(1, done - self._begun_at)
+            left = duration(pace * (self._count - done))
+            print(f"{self._what}: {done}/{self._count}, {left} left  {notes}".rstrip(), file=sys.stderr, flush=True)
+
+    def note(self, notes: str) -> None:
+        """Something else is being done; the count stays."""
+        if self._bar:
+            self._bar.update(self._task, notes=notes)
+        elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+            self._printed = time.monotonic()
+            print(f"{self._what}: {notes}", file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        if self._bar:
+            self._bar.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def say(line: str) -> None:
+    """A line on stderr."""
+    print(line, file=sys.stderr, flush=True)

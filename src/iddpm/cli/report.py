@@ -1,0 +1,104 @@
+"""`iddpm report RUN`: one self-contained page, and its figures on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from iddpm.cli.arguments import parse
+from iddpm.cli.models import load_for_use
+from iddpm.cli.progress import ProgressLine, say
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from iddpm.checkpoints.run import RunDirectory
+    from iddpm.model import Model
+    from iddpm.report.facts import Facts, ReportOptions
+
+
+@dataclass(frozen=True)
+class ReportArguments:
+    """Which run, and how much to measure."""
+
+    run: tyro.conf.Positional[str]
+    """A run's directory."""
+    samples: int = 64
+    """Samples to draw, on the whole chain."""
+    items: int | None = None
+    """Held-out items to score. None scores all."""
+    strides: tuple[str, ...] = ("50", "25")
+    """Shorter chains whose bound stands beside the whole one's."""
+    seed: int = 0
+    """Of the samples."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(ReportArguments, words, command="report", description="Write one page about a run.")
+    for name in ("samples", "items"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name}: must be at least 1, got {value}")
+    from iddpm.checkpoints.run import RunDirectory
+    from iddpm.report.facts import ReportOptions
+    from iddpm.report.page import page, write_page
+    from iddpm.training.records import Records
+
+    directory = RunDirectory(Path(arguments.run))
+    directory.read_config()
+    model = load_for_use(arguments.run, None, None, arguments.device)
+    longest = len(model.diffusion.schedule)
+    shorter = tuple(stride for stride in arguments.strides if not (stride.isdecimal() and int(stride) >= longest))
+    for stride in shorter:
+        model.diffusion.strided(stride)
+    options = ReportOptions(arguments.samples, arguments.seed, arguments.items, (None, *shorter))
+    facts = _facts(directory, model, options)
+    write_page(directory, page(directory, model, facts, Records(directory.metrics).read()))
+    _print_result(directory, model, facts, as_json=arguments.json)
+    return 0
+
+
+def _facts(directory: RunDirectory, model: Model, options: ReportOptions) -> Facts:
+    from iddpm.cli.sources import open_with_progress
+    from iddpm.report.facts import Facts, known_facts, measure
+
+    folder = directory.path / "report"
+    known = known_facts(folder, model, options)
+    if known is not None:
+        say(f"{directory.path}: measured already at step {model.step}; drawing the page")
+        return known
+    lines: dict[str, ProgressLine] = {}
+    splits = open_with_progress(model.config.data)
+    for news in measure(folder, model, splits, options):
+        if isinstance(news, Facts):
+            return news
+        line = lines.get(news.what) or ProgressLine(news.what, news.count)
+        lines[news.what] = line
+        line.update(news.done)
+    raise AssertionError("measuring ended without facts")
+
+
+def _print_result(directory: RunDirectory, model: Model, facts: Facts, *, as_json: bool) -> None:
+    scores: list[dict[str, Any]] = facts.values.get("scores", [])
+    if as_json:
+        shown = {"report": str(directory.report), "training_step": model.step, **facts.values}
+        print(json.dumps(shown))
+        return
+    for score in scores:
+        total = score["total"]
+        print(f"bits/dim in {len(score['terms']):>4} steps  {total['mean']:.4f} +- {total['error']:.4f}")
+    for known in facts.values.get("baselines", []):
+        print(f"{known['name']:<22} {known['mean']:.4f} +- {known['error']:.4f}")
+    distance = facts.values["distance"]
+    print(f"nearest training item   {distance['samples']:.2f} grey levels a pixel (samples)", end="")
+    print(f", {distance['held_out']:.2f} (held-out items)" if "held_out" in distance else "")
+    print(f"report                  {directory.report}")

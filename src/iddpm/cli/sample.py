@@ -1,0 +1,141 @@
+"""`iddpm sample MODEL`: a PNG grid, a folder of PNGs, or an npz, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from iddpm.cli.arguments import parse
+from iddpm.cli.models import load_for_use
+from iddpm.cli.progress import ProgressLine
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from iddpm.model import Model
+
+
+@dataclass(frozen=True)
+class SampleArguments:
+    """What to draw, how, and where to."""
+
+    model: tyro.conf.Positional[str]
+    """A run, one of its checkpoints, or a file of weights."""
+    count: int = 64
+    """How many samples."""
+    steps: str | None = None
+    """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all."""
+    sampler: Literal["ancestral", "ddim"] = "ancestral"
+    """How the chain is walked."""
+    eta: float = 0.0
+    """Noise of the ddim sampler: 0 is deterministic, 1 is as much as ancestral sampling's."""
+    seed: int = 0
+    """Image i depends on the seed and on i alone."""
+    label: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """A class, by name or number, of a class-conditional model. None takes all in turn."""
+    out: str = "samples.png"
+    """NAME.png is a grid, NAME.npz an array as the authors' scripts write it, any other name a folder of PNGs."""
+    low_resolution: str | None = None
+    """For an upsampler: the images to enlarge, as a data source (folder:PATH, npz:PATH ...)."""
+    weights: str | None = None
+    """raw, ema, or the rate of an average. None takes the first average."""
+    preset: str | None = None
+    """What the model is, for released files that do not say so."""
+    batch_size: int = 64
+    """Samples drawn at once."""
+    clip: bool = True
+    """Bound predictions of x_0 to the range of the data at every step."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(SampleArguments, words, command="sample", description="Draw samples from a model.")
+    for name in ("count", "batch_size"):
+        if getattr(arguments, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')}: must be at least 1, got {getattr(arguments, name)}")
+    if arguments.seed < 0 or arguments.eta < 0:
+        raise UserError(f"--seed and --eta: must not be negative, got {arguments.seed} and {arguments.eta}")
+    model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
+    classes = _classes(model, arguments)
+
+    from iddpm.cli.outputs import open_writer
+    from iddpm.sampling import SamplerOptions, sample_batches
+
+    diffusion = model.diffusion.strided(arguments.steps)
+    stream = sample_batches(
+        model,
+        arguments.count,
+        SamplerOptions(arguments.steps, arguments.sampler, arguments.eta, arguments.clip),
+        seed=arguments.seed,
+        classes=classes,
+        low_resolution=_low_resolution(arguments),
+        batch_size=arguments.batch_size,
+    )
+    batches = -(-arguments.count // arguments.batch_size)
+    total = batches * len(diffusion.schedule)
+    with open_writer(Path(arguments.out), model.spec, arguments.count, classes) as writer:
+        with ProgressLine("sampling", total) as line:
+            for done, batch in enumerate(stream, 1):
+                if batch is not None:
+                    writer.write(batch)
+                line.update(done)
+    _print_result(arguments, model, len(diffusion.schedule))
+    return 0
+
+
+def _print_result(arguments: SampleArguments, model: Model, steps: int) -> None:
+    if arguments.json:
+        result = {
+            "out": arguments.out,
+            "count": arguments.count,
+            "steps": steps,
+            "sampler": arguments.sampler,
+            "eta": arguments.eta,
+            "seed": arguments.seed,
+            "weights": model.weights,
+            "training_step": model.step,
+        }
+        print(json.dumps(result))
+    else:
+        print(arguments.out)
+
+
+def _classes(model: Model, arguments: SampleArguments) -> list[int] | None:
+    names = model.spec.class_names
+    if arguments.label is None:
+        if model.network.num_classes is None:
+            return None
+        return [i % len(names) for i in range(arguments.count)]
+    if model.network.num_classes is None:
+        raise UserError(f"--class: {arguments.model} knows no classes; train one with --network.classes")
+    if arguments.label in names:
+        return [names.index(arguments.label)] * arguments.count
+    if arguments.label.isdecimal() and int(arguments.label) < len(names):
+        return [int(arguments.label)] * arguments.count
+    known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    raise UserError(f'--class: "{arguments.label}" is none of {known}; there are {len(names)}')
+
+
+def _low_resolution(arguments: SampleArguments) -> Tensor | None:
+    if arguments.low_resolution is None:
+        return None
+    import numpy as np
+
+    from iddpm.cli.sources import open_with_progress
+    from iddpm.config import DataConfig
+    from iddpm.data import scale
+
+    data = open_with_progress(DataConfig(source=arguments.low_resolution, validation=0.0)).train
+    if len(data) < arguments.count:
+        raise UserError(f"--count: {arguments.count}, and {arguments.low_resolution} holds {len(data)} images")
+    return scale(data.items(np.arange(arguments.count)), data.spec.levels)

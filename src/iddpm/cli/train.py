@@ -1,0 +1,156 @@
+"""`iddpm train PRESET|CONFIG|RUN`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from iddpm.cli.arguments import parse
+from iddpm.cli.progress import ProgressLine, say
+from iddpm.config import Config, load_config
+from iddpm.errors import UserError
+from iddpm.presets import PRESETS
+
+if TYPE_CHECKING:
+    from iddpm.training import Event, Session
+
+DESCRIPTION = "Train a model. The same command again goes on where it was, exactly.\n\npresets:\n" + "\n".join(
+    f"  {name}: {preset.about}" for name, preset in PRESETS.items()
+)
+
+
+class TrainArguments(Config):
+    """A run: where it is, what it runs on, and every field of its configuration."""
+
+    run: str | None = None
+    """Directory of the run. None means runs/PRESET."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command; 0 when training is done, 130 or 143 when it was interrupted and saved."""
+    start, flags = _split(words)
+    default, where = _starting_point(start)
+    arguments = parse(
+        TrainArguments,
+        flags,
+        command=f"train {start or 'PRESET|CONFIG'}",
+        description=DESCRIPTION,
+        default=TrainArguments(**{name: getattr(default, name) for name in Config.model_fields}, run=where),
+    )
+    config = Config(**{name: getattr(arguments, name) for name in Config.model_fields})
+    return _train(config, Path(arguments.run or where), arguments.device)
+
+
+def _split(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    if words and not words[0].startswith("-"):
+        return words[0], list(words[1:])
+    if "--help" in words or "-h" in words:
+        return None, ["--help"]
+    raise UserError("train: name a preset, a configuration file or a run first, e.g. iddpm train digits --run runs/a")
+
+
+def _starting_point(start: str | None) -> tuple[Config, str]:
+    """The configuration that flags change, and the directory of the run unless they name another."""
+    if start is None:
+        return Config(), "runs/PRESET"
+    if start in PRESETS:
+        return PRESETS[start].config, f"runs/{start}"
+    path = Path(start)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(f"{path}: holds no run (no config.json); use a preset: {', '.join(PRESETS)}")
+        from iddpm.checkpoints.run import RunDirectory
+
+        return RunDirectory(path).read_config()[0], str(path)
+    if path.suffix == ".json" or path.exists():
+        return load_config(path), f"runs/{path.stem}"
+    raise UserError(f'"{start}" is no preset, file or run; presets are {", ".join(PRESETS)}')
+
+
+class StopSignal:
+    """Ctrl-C or SIGTERM, once: asks for a checkpoint and an end. A second Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number:
+            raise KeyboardInterrupt
+        self.number = number
+        say("stopping: saving a checkpoint (once more to stop at once and lose the steps since the last one)")
+
+    def __call__(self) -> bool:
+        return self.number != 0
+
+
+def _train(config: Config, where: Path, device_name: str) -> int:
+    from iddpm.checkpoints.run import RunDirectory
+    from iddpm.cli.sources import open_with_progress
+    from iddpm.training import Finished, Session
+    from iddpm.training.processes import choose_device
+
+    device = choose_device(device_name)
+    directory = RunDirectory(where)
+    if directory.exists:
+        directory.check_same(config)
+    session = Session(config, open_with_progress(config.data), directory, device)
+    if session.trainer.processes.is_first:
+        _introduce(session)
+    stop = StopSignal()
+    begun = session.trainer.step
+    with ProgressLine("training", config.training.steps, begun) as line:
+        for event in session.events(stop):
+            if session.trainer.processes.is_first:
+                _show(event, line)
+            if isinstance(event, Finished):
+                return _say_done(where, event.step, begun)
+    say(f"stopped at step {session.trainer.step}; to go on: iddpm train {where}")
+    return 128 + stop.number
+
+
+def _introduce(session: Session) -> None:
+    trainer, splits = session.trainer, session.splits
+    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    held_out = len(splits.validation) if splits.validation is not None else 0
+    start = f"from step {trainer.step}" if trainer.step else "from the start"
+    say(
+        f"{session.run.path}: {parameters:,} parameters on {trainer.device}; {len(splits.train):,} items of"
+        f" {'x'.join(map(str, splits.spec.shape))} in {splits.spec.levels} levels, {held_out:,} held out;"
+        f" {start} to step {session.config.training.steps}"
+    )
+
+
+def _show(event: Event, line: ProgressLine) -> None:
+    from iddpm.training import Stepped, Validated, Working, WroteSamples
+
+    match event:
+        case Stepped(step, _, result):
+            bound = "" if result.vlb is None else f", bound {result.vlb.mean():.2f} bits/dim"
+            line.update(step, f"loss {result.total.mean():.4f}{bound}")
+        case Working(what, done, count):
+            line.note(f"{what} {done}/{count}")
+        case Validated(step, score):
+            bits, error = score.total.mean, score.total.error
+            line.say(
+                f"step {step}: {bits:.4f} +- {error:.4f} bits/dim on {score.count} held-out items,"
+                f" {len(score.terms)} steps"
+            )
+        case WroteSamples(step, path):
+            line.say(f"step {step}: samples in {path}")
+        case _:
+            pass
+
+
+def _say_done(where: Path, step: int, begun: int) -> int:
+    if begun == step:
+        say(f"{where}: training is done already, {step} of {step} steps; for more, --training.steps")
+    say(f"trained: iddpm sample {where} --out samples.png; iddpm nll {where}; iddpm report {where}")
+    print(where)
+    return 0

@@ -1,0 +1,1 @@
+"""The paper's experiments, and the baselines that they compare with."""

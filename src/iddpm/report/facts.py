@@ -1,0 +1,166 @@
+"""What a report says: measured once for a checkpoint, kept beside the run, drawn as often as wanted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from iddpm.data import Splits, quantize, scale
+from iddpm.data.dataset import Dataset, Levels
+from iddpm.evaluation.neighbours import nearest
+from iddpm.experiments.baselines import baselines
+from iddpm.files import replacing, write_json
+from iddpm.model import Model
+from iddpm.sampling import SamplerOptions, sample_batches
+from iddpm.scoring import ScoreSum, score_batches
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What to measure: samples and their seed, how many held-out items, and the chains whose bound is compared."""
+
+    samples: int
+    seed: int
+    items: int | None
+    strides: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `count` network evaluations of `what`."""
+
+    what: str
+    done: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The measurements: `values` is plain JSON; the others are grey levels `[items, channels, *size]`."""
+
+    values: dict[str, Any]
+    samples: Levels
+    neighbours: Levels
+
+
+def known_facts(folder: Path, model: Model, options: ReportOptions) -> Facts | None:
+    """The facts in `folder`, if they are of this model's weights and these options."""
+    try:
+        values = json.loads((folder / "facts.json").read_text())
+        if values["of"] != _subject(model, options):
+            return None
+        with np.load(folder / "samples.npz", allow_pickle=False) as arrays:
+            return Facts(values, arrays["samples"], arrays["neighbours"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def measure(
+    folder: Path, model: Model, splits: Splits, options: ReportOptions, batch_size: int = 128
+) -> Iterator[Progress | Facts]:
+    """Measure everything, yielding progress and in the end the facts, which are then in `folder` too."""
+    values: dict[str, Any] = {"of": _subject(model, options)}
+    samples: list[Levels] = []
+    rounds = -(-options.samples // batch_size) * len(model.diffusion.schedule)
+    stream = sample_batches(
+        model,
+        options.samples,
+        SamplerOptions(),
+        seed=options.seed,
+        low_resolution=_low_resolution(model, splits, options.samples),
+        batch_size=batch_size,
+    )
+    for done, batch in enumerate(stream, 1):
+        if batch is not None:
+            samples.append(quantize(batch, model.spec.levels))
+        yield Progress("sampling", done, rounds)
+    drawn = np.concatenate(samples)
+    rows, distances = _nearest_training(drawn, splits.train)
+    values["distance"] = {"samples": float(np.median(distances))}
+
+    held_out = splits.validation
+    if held_out is not None:
+        count = min(options.items or len(held_out), len(held_out))
+        _, unseen = _nearest_training(held_out.items(np.arange(min(count, 512))), splits.train)
+        values["distance"]["held_out"] = float(np.median(unseen))
+        values["scores"] = []
+        for stride in options.strides:
+            yield from _score(values["scores"], model, held_out, stride, count, batch_size)
+        found = baselines(splits.train, held_out, count)
+        values["baselines"] = [{"name": each.name, **asdict(each.bits)} for each in found]
+    facts = Facts(values, drawn, _training_items(splits.train, rows))
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "samples.npz") as beside, beside.open("wb") as file:
+        np.savez(file, samples=facts.samples, neighbours=facts.neighbours)
+    write_json(folder / "facts.json", values)
+    yield facts
+
+
+def _subject(model: Model, options: ReportOptions) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "step": model.step,
+        "weights": model.weights,
+        "samples": options.samples,
+        "seed": options.seed,
+        "items": options.items,
+        "strides": list(options.strides),
+    }
+
+
+def _score(
+    scores: list[dict[str, Any]], model: Model, data: Dataset, stride: str | None, count: int, batch_size: int
+) -> Iterator[Progress]:
+    diffusion = model.diffusion.strided(stride)
+    total = ScoreSum()
+    rounds = -(-count // batch_size) * len(diffusion.schedule)
+    work = score_batches(model, data, diffusion, count=count, seed=0, clip=True, batch_size=batch_size)
+    for done, bound in enumerate(work, 1):
+        if bound is not None:
+            total.add(bound)
+        yield Progress(f"scoring in {len(diffusion.schedule)} steps", done, rounds)
+    score = asdict(total.result(diffusion))
+    del score["items"]
+    scores.append(score)
+
+
+def _low_resolution(model: Model, splits: Splits, count: int) -> torch.Tensor | None:
+    data = splits.validation or splits.train
+    x_0 = scale(data.items(np.arange(count) % len(data)), data.spec.levels)
+    return model.conditions_of(x_0, None)["low_resolution"]
+
+
+MOST_NEIGHBOURS = 50_000
+"""Training items that neighbours are looked for among, at most; evenly spread over the dataset."""
+
+
+def _candidates(train: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.linspace(0, len(train) - 1, min(len(train), MOST_NEIGHBOURS)).astype(np.int64)
+
+
+def _nearest_training(
+    items: Levels, train: Dataset
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.float64]]]:
+    """Rows among the candidates, and root mean square distances in grey levels."""
+    candidates = _candidates(train)
+    best = np.full(len(items), np.inf)
+    rows = np.zeros(len(items), dtype=np.int64)
+    flat = items.reshape(len(items), -1).astype(np.float32)
+    for start in range(0, len(candidates), 2048):
+        part = train.items(candidates[start : start + 2048])
+        found, distances = nearest(flat, part.reshape(len(part), -1).astype(np.float32))
+        closer = distances < best
+        best[closer], rows[closer] = distances[closer], candidates[start + found[closer]]
+    return rows, best / np.sqrt(flat.shape[1])
+
+
+def _training_items(train: Dataset, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Levels:
+    return train.items(rows)
