@@ -70,12 +70,9 @@ class Model:
             raise UserError("class: this model knows no classes; train one with --network.classes")
         if self.network.num_classes is not None and classes is None:
             raise UserError("class: this model needs one for every image")
-        if (
-            classes is not None
-            and len(classes)
-            and not 0 <= int(classes.min()) <= int(classes.max()) < len(self.spec.class_names)
-        ):
-            raise UserError(f"class: must be 0 ... {len(self.spec.class_names) - 1}, got {int(classes.max())}")
+        count = self.network.num_classes
+        if classes is not None and count and not bool(((classes >= 0) & (classes < count)).all()):
+            raise UserError(f"class: must be 0 ... {count - 1}, got {sorted(set(classes.tolist()))}")
         if isinstance(self.network, Upsampler) != (low_resolution is not None):
             needs = "needs low-resolution images" if isinstance(self.network, Upsampler) else "is no upsampler"
             raise UserError(f"low-resolution: this model {needs}")

@@ -107,13 +107,21 @@ class Session:
         batch_indices(0, config.training.batch_size, len(splits.train), config.training.seed)
         self._mine = processes.share_of(config.training.batch_size)
         self.trainer = Trainer(config, splits.spec, device, processes)
-        for stride in (config.training.validate_steps, config.training.sample_steps):
-            self.trainer.diffusion.strided(stride)
+        self._check_strides()
         self.window = Window(config.diffusion.num_timesteps)
         self.records = Records(self.run.metrics)
         self.saved_step = -1
         self._begin_or_go_on()
         self._clock = (time.perf_counter(), self.trainer.step)
+
+    def _check_strides(self) -> None:
+        training = self.config.training
+        for work in ("validate", "sample"):
+            if getattr(training, f"{work}_every"):
+                try:
+                    self.trainer.diffusion.strided(getattr(training, f"{work}_steps"))
+                except UserError as error:
+                    raise UserError(f"training.{work}_{error}") from None
 
     def _begin_or_go_on(self) -> None:
         if not self.run.exists:

@@ -1,0 +1,197 @@
+"""The loop: what it yields and writes, and going on after it was stopped or killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from iddpm.checkpoints.run import RunDirectory, TrainingState, load
+from iddpm.config import Config
+from iddpm.data import open_source
+from iddpm.errors import UserError
+from iddpm.training import Finished, Saved, Stepped, Validated, WroteSamples, train
+from tests.training.tiny import tiny
+
+
+def run_to_end(config: Config, run: Path) -> list[object]:
+    return list(train(config, open_source(config.data), run))
+
+
+def state_of(config: Config, run: Path) -> TrainingState:
+    state = RunDirectory(run).load_state(config)
+    assert state is not None
+    return state
+
+
+def assert_same_state(first: TrainingState, second: TrainingState) -> None:
+    """Bit for bit."""
+    assert first.step == second.step
+    for part in ("raw", "optimizer", "timestep_sampler", "window"):
+        ours, theirs = getattr(first, part), getattr(second, part)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours), part
+    for rate, average in first.averages.items():
+        assert all(torch.equal(tensor, second.averages[rate][name]) for name, tensor in average.items())
+
+
+EVERYTHING = {
+    "network": {"dropout": 0.2, "classes": True},
+    "objective": {"timesteps": "importance"},
+    "data": {"flip": True},
+    "training": {
+        "steps": 20,
+        "batch_size": 64,
+        "warmup_steps": 5,
+        "decay": True,
+        "ema_rates": (0.9, 0.99),
+        "checkpoint_every": 10,
+        "log_every": 3,
+        "gradient_clip": 1.0,
+        "weight_decay": 0.01,
+    },
+}
+
+
+def test_twenty_steps_are_ten_and_a_kill_and_ten(tmp_path: Path) -> None:
+    """The process is killed outright, with the second ten under way, and the same call goes on."""
+    config = tiny(**EVERYTHING)
+    run_to_end(config, tmp_path / "whole")
+    script = (
+        "import json, sys, time\n"
+        "import torch\n"
+        "from iddpm import Config, open_source, train\n"
+        "from iddpm.training import Stepped\n"
+        "torch.set_num_threads(int(sys.argv[3]))\n"
+        "config = Config.model_validate_json(sys.argv[1])\n"
+        "for event in train(config, open_source(config.data), sys.argv[2]):\n"
+        "    if isinstance(event, Stepped) and event.step == 14:\n"
+        "        print('fourteen', flush=True)\n"
+        "        time.sleep(600)\n"
+    )
+    threads = str(torch.get_num_threads())
+    arguments = [sys.executable, "-c", script, config.model_dump_json(), str(tmp_path / "killed"), threads]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "fourteen\n"
+        process.kill()
+    assert state_of(config, tmp_path / "killed").step == 10
+    run_to_end(config, tmp_path / "killed")
+    assert_same_state(state_of(config, tmp_path / "whole"), state_of(config, tmp_path / "killed"))
+    whole, killed = (
+        [
+            {key: value for key, value in json.loads(line).items() if key != "images_per_second"}
+            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "killed")
+    )
+    assert whole == killed
+
+
+def test_being_asked_to_stop_saves_and_loses_nothing(tmp_path: Path) -> None:
+    config = tiny(**EVERYTHING)
+    run_to_end(config, tmp_path / "whole")
+    asked = []
+    steps = 0
+    events = train(config, open_source(config.data), tmp_path / "stopped", stop=lambda: bool(asked))
+    for event in events:
+        if isinstance(event, Stepped):
+            steps += 1
+            if event.step == 7:
+                asked.append(True)
+    assert steps == 7
+    assert isinstance(event, Saved)
+    assert event.step == 7
+    run_to_end(config, tmp_path / "stopped")
+    assert_same_state(state_of(config, tmp_path / "whole"), state_of(config, tmp_path / "stopped"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_a_checkpoint_and_say_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "iddpm", "train", "digits", "--run", str(run), "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        deadline = time.monotonic() + 60
+        while not (run / "config.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2)
+        process.send_signal(number)
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert process.returncode == 128 + number
+    assert f"to go on: iddpm train {run}" in said
+    assert load(run).step > 0
+
+
+def test_validation_and_samples_at_intervals(tmp_path: Path) -> None:
+    config = tiny(
+        training={
+            "steps": 5,
+            "validate_every": 2,
+            "validate_count": 10,
+            "validate_steps": "3",
+            "sample_every": 2,
+            "sample_count": 4,
+            "sample_steps": "3",
+        }
+    )
+    events = run_to_end(config, tmp_path)
+    assert [event.step for event in events if isinstance(event, Validated)] == [2, 4, 5]
+    pictures = [event.path for event in events if isinstance(event, WroteSamples)]
+    names = {path.name for path in pictures}
+    assert "step-00000002-raw.png" in names
+    assert "step-00000005-ema-0.998.png" in names
+    assert all(path.is_file() for path in pictures)
+    assert isinstance(events[-1], Finished)
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    validated = [record for record in records if "validation_bits" in record]
+    assert [record["validation_steps"] for record in validated] == [3, 3, 3]
+    assert {"simple_q0", "vlb_q3", "gradient_norm", "images_per_second"} <= records[-2].keys()
+
+
+def test_a_finished_run_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    config = tiny()
+    run_to_end(config, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").rglob("*")}
+    assert run_to_end(config, tmp_path) == [Finished(4)]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").rglob("*")} == before
+
+
+def test_more_steps_go_on_and_other_settings_are_refused(tmp_path: Path) -> None:
+    run_to_end(tiny(), tmp_path)
+    with pytest.raises(UserError, match=r"training.learning_rate: the run in .* has 0.002, asked for 0.1"):
+        run_to_end(tiny(training={"learning_rate": 0.1}), tmp_path)
+    events = run_to_end(tiny(training={"steps": 6}), tmp_path)
+    assert [event.step for event in events if isinstance(event, Stepped)] == [5, 6]
+
+
+def test_a_decaying_runs_end_cannot_be_moved(tmp_path: Path) -> None:
+    run_to_end(tiny(training={"decay": True}), tmp_path)
+    with pytest.raises(UserError, match="training.steps"):
+        run_to_end(tiny(training={"decay": True, "steps": 6}), tmp_path)
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
+    run_to_end(tiny(training={"steps": 5, "checkpoint_every": 1, "keep_checkpoints": 2}), tmp_path)
+    assert [path.name for path in RunDirectory(tmp_path).checkpoints()] == ["step-00000004", "step-00000005"]
+
+
+def test_strides_longer_than_the_chain_are_refused_before_training(tmp_path: Path) -> None:
+    config = tiny(training={"validate_every": 2, "validate_steps": "21"})
+    with pytest.raises(UserError, match="training.validate_steps: 21 is more than the chain's 20"):
+        run_to_end(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_upsampler_trains_and_draws(tmp_path: Path) -> None:
+    config = tiny(network={"low_resolution": 4}, training={"sample_every": 4, "sample_count": 4, "sample_steps": "2"})
+    events = run_to_end(config, tmp_path)
+    assert any(isinstance(event, WroteSamples) for event in events)
