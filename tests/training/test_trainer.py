@@ -183,6 +183,4 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     assert int(two.timestep_sampler["counts"].min()) == 10  # warmed up: its draws mattered
     for name in one.raw:
         torch.testing.assert_close(one.raw[name], two.raw[name], rtol=1e-3, atol=1e-4, msg=name)
-    torch.testing.assert_close(
-        one.timestep_sampler["history"], two.timestep_sampler["history"], rtol=1e-3, atol=1e-3
-    )
+    torch.testing.assert_close(one.timestep_sampler["history"], two.timestep_sampler["history"], rtol=1e-3, atol=1e-3)

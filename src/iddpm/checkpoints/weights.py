@@ -129,9 +129,11 @@ def _assembled(state: Mapping[str, Tensor], description: Description, path: Path
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     """A state dict from torch.save, read without running anything that the file says."""
     import pickle
+    import warnings
 
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about pickle protocols, of files that are refused below
+            state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:

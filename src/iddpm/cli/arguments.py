@@ -51,8 +51,8 @@ def _columns(width: int):  # type: ignore[no-untyped-def]
 
 def mistake(message: str) -> str:
     """The first mistake in a message of tyro's (a box of lines) or of pydantic's within it, as one line."""
-    lines = [line.strip("│╭╮╰╯─ \n") for line in message.splitlines()]
-    lines = [line for line in lines[1:] if line]
+    lines = [line.strip("│| ") for line in message.splitlines()[1:]]  # the first one is the box's title
+    lines = [line for line in lines if line.strip("─╰╯+-")]
     first = lines[0] if lines else "the arguments cannot be read"
     found = re.search(
         r"Error parsing (\S+?): \d+ validation errors? for \w+ (.*?) \[type=\w+, input_value=(.*?), input_type",
@@ -60,10 +60,10 @@ def mistake(message: str) -> str:
     )
     if found:
         section, text, value = found.groups()
-        rule = text.split("Value error, ")
+        rule = text.replace("Input should", "should").split("Value error, ")
         if len(rule) == 2:
             return rule[1]
-        field, _, what = text.partition(" ")
+        field, _, what = rule[0].partition(" ")
         place = field if section.startswith(("{", "-")) else f"{section}.{field}"
         return f"{_flag(place)}: {what[0].lower() + what[1:]}, got {value}"
     first = first.removeprefix("Error parsing ")

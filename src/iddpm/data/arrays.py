@@ -43,15 +43,16 @@ def _read(path: Path, load: Any) -> Any:
     try:
         return load()
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = "holds Python objects, which are not loaded" if "pickle" in str(error).lower() else "is no array file"
+        is_objects = any(word in str(error).lower() for word in ("pickle", "objects"))
+        reason = "holds Python objects, which are not loaded" if is_objects else "is no array file"
         raise UserError(f"data.source: {path} {reason}, or it is damaged; save plain integers with numpy") from None
 
 
 def _unpack(path: Path, folder: Path) -> tuple[NDArray[np.int64] | None, dict[str, Any]]:
-    archive = _read(path, lambda: np.load(path, allow_pickle=False))
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise UserError(f"data.source: {path} is a single array; use npy:{path}")
-    with archive:
+    with path.open("rb") as file:  # numpy leaves a file that it cannot read open
+        archive = _read(path, lambda: np.load(file, allow_pickle=False))
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UserError(f"data.source: {path} is a single array; use npy:{path}")
         item_name = next((name for name in ITEM_NAMES if name in archive.files), None)
         if item_name is None:
             raise UserError(f"data.source: {path} holds {', '.join(archive.files)}; the items must be called images")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import iddpm
+
+NAMES = [
+    "Config",
+    "DataConfig",
+    "DatasetSpec",
+    "Diffusion",
+    "DiffusionConfig",
+    "DivergedError",
+    "Model",
+    "NetworkConfig",
+    "NoiseSchedule",
+    "ObjectiveConfig",
+    "Parameterization",
+    "Score",
+    "Splits",
+    "Trainer",
+    "TrainingConfig",
+    "UNet",
+    "Upsampler",
+    "UserError",
+    "__version__",
+    "load",
+    "open_source",
+    "preset",
+    "quantize",
+    "sample",
+    "save_grid",
+    "scale",
+    "score",
+    "train",
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(iddpm.__all__) == NAMES
+    assert dir(iddpm) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_public_names_are_there_and_documented(name: str) -> None:
+    value = getattr(iddpm, name)
+    assert name == "__version__" or value.__doc__
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    import ast
+    from pathlib import Path
+
+    tree = ast.parse(Path(iddpm.__file__).read_text())
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    imported = {alias.name for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert imported == set(NAMES) - {"__version__"}
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        iddpm.nothing  # noqa: B018
+
+
+def test_importing_loads_no_torch() -> None:
+    code = "import sys, iddpm; iddpm.preset('digits'); assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
