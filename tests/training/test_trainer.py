@@ -146,7 +146,11 @@ def test_an_unknown_device_is_refused() -> None:
             choose_device(name)
 
 
-SHARED = {"objective": {"kind": "vlb", "timesteps": "importance"}, "diffusion": {"num_timesteps": 2}}
+SHARED = {
+    "objective": {"kind": "vlb", "timesteps": "importance"},
+    "diffusion": {"num_timesteps": 2},
+    "training": {"validate_every": 2, "validate_count": 8, "validate_steps": "2"},
+}
 
 
 def _one_of_two(rank: int, port: int, folder: str) -> None:

@@ -137,10 +137,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{path}: is no checkpoint of plain tensors and is not loaded ({first[:120]}); a pickle can run code"
-        ) from None
+        is_pickle = isinstance(error, pickle.UnpicklingError)
+        reason = "a pickle of other things can run code" if is_pickle else "it is cut short, damaged or another thing"
+        raise UserError(f"{path}: is no checkpoint of plain tensors and is not loaded: {reason}") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise UserError(f"{path}: holds more than named tensors and is not loaded; save the state dict alone")
     return state

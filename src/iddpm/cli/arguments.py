@@ -33,7 +33,8 @@ def parse(
     captured = io.StringIO()
     with contextlib.redirect_stderr(captured), contextlib.suppress(SystemExit), _columns(10_000):
         tyro.cli(kind, args=list(words), prog=prog, description=description, default=start)
-    raise UserError(f"{mistake(captured.getvalue())}; see {prog} --help")
+    message = mistake(captured.getvalue())
+    raise UserError(f"{message}{'' if message.endswith('?') else ';'} see {prog} --help")
 
 
 @contextlib.contextmanager
@@ -66,7 +67,11 @@ def mistake(message: str) -> str:
         field, _, what = rule[0].partition(" ")
         place = field if section.startswith(("{", "-")) else f"{section}.{field}"
         return f"{_flag(place)}: {what[0].lower() + what[1:]}, got {value}"
-    first = first.removeprefix("Error parsing ")
+    first = first.removeprefix("Error parsing ").removesuffix(".")
+    first = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"needs a whole number, got \1", first)
+    first = re.sub(r"could not convert string to float: (.*)", r"needs a number, got \1", first)
+    if first.startswith("Missing from"):
+        return f"what is missing: {lines[1].split()[0]}"
     guess = next((re.match(r"(--[\w.-]+)", line) for line in lines[1:] if line.startswith("--")), None)
     return f"{first}; did you mean {guess.group(1)}?" if guess and "nrecognized" in first else first
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -20,7 +20,7 @@ from iddpm.presets import PRESETS, preset
 class InfoArguments:
     """What to describe."""
 
-    model: tyro.conf.Positional[str | None] = None
+    model: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="MODEL")]] = None
     """A run, one of its checkpoints, a file of weights, or a configuration file."""
     preset: str | None = None
     """A preset instead."""
@@ -32,8 +32,7 @@ def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(InfoArguments, words, command="info", description="Describe a model, configuration or preset.")
     if (arguments.model is None) == (arguments.preset is None):
-        listed = "\n".join(f"  {name:<17} {known.about}" for name, known in PRESETS.items())
-        raise UserError(f"info: name a model or a preset, one of the two. Presets are\n{listed}")
+        raise UserError(f"info: name a model, or a preset with --preset; presets are {', '.join(PRESETS)}")
     facts: dict[str, Any] = {}
     if arguments.preset is not None:
         config, spec = preset(arguments.preset), None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class NllArguments:
     """What to score, and how."""
 
-    model: tyro.conf.Positional[str]
+    model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A run, one of its checkpoints, or a file of weights."""
     data: str | None = None
     """Another data source than the model's own: folder:PATH, zip:PATH, npz:PATH ... (all of it is scored)."""
@@ -92,9 +92,11 @@ def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
 
     own = model.config.data
     if arguments.data is not None:
-        settings = {"source": arguments.data, "validation": 0.0, "num_classes": None}
+        settings: dict[str, object] = {"source": arguments.data, "validation": 0.0, "num_classes": None}
+        if not arguments.data.startswith(("npz:", "npy:")):
+            settings["levels"] = None  # images and the built-in data have their own
         if arguments.data in ("digits", "photos"):
-            settings["validation"] = own.validation
+            settings |= {"channels": None, "size": None}
         return open_with_progress(own.model_copy(update=settings)).train, arguments.data
     splits = open_with_progress(own)
     chosen = splits.validation if arguments.split == "validation" else splits.train

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ReportArguments:
     """Which run, and how much to measure."""
 
-    run: tyro.conf.Positional[str]
+    run: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
     """A run's directory."""
     samples: int = 64
     """Samples to draw, on the whole chain."""

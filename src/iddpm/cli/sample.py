@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class SampleArguments:
     """What to draw, how, and where to."""
 
-    model: tyro.conf.Positional[str]
+    model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A run, one of its checkpoints, or a file of weights."""
     count: int = 64
     """How many samples."""

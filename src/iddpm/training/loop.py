@@ -146,7 +146,9 @@ class Session:
         """All that happens until the last step, or until `stop`; see `train`."""
         for event in self._events():
             yield event
-            if self.trainer.processes.any(stop(), self.trainer.device):
+            # Several processes agree after steps: only the first of them comes by the other events.
+            agree = self.trainer.processes.count == 1 or isinstance(event, Stepped)
+            if agree and self.trainer.processes.any(stop(), self.trainer.device):
                 if self.saved_step != self.trainer.step:
                     yield self.save()
                 return
