@@ -64,9 +64,9 @@ def grid(items: Levels, levels: int, columns: int | None = None) -> Image.Image:
     return Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet)
 
 
-def save_grid(path: Path, samples: Tensor, levels: int) -> None:
+def save_grid(path: Path | str, samples: Tensor, levels: int) -> None:
     """Samples in [-1, 1] as a grid in a PNG file, rounded to the data's levels."""
-    save_image(path, grid(quantize(samples, levels), levels))
+    save_image(Path(path), grid(quantize(samples, levels), levels))
 
 
 def save_image(path: Path, image: Image.Image) -> None:

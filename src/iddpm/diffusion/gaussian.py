@@ -42,7 +42,7 @@ class Gaussian:
         )
 
     def discretized_log_likelihood(self, x: Tensor, levels: int) -> Tensor:
-        """log of the Gaussian's mass in the bin of each value of `x`, in nats (the decoder of Section 2, Eq. 2).
+        """log of the Gaussian's mass in the bin of each value of `x`, in nats (the decoder, Eq. 5).
 
         `x` holds data scaled to [-1, 1] on `levels` evenly spaced values, so a bin is 2 / (levels - 1) wide; the
         first bin reaches to minus infinity and the last one to plus infinity. The normal distribution function is

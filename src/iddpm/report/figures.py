@@ -32,7 +32,7 @@ def losses(records: list[dict[str, Any]]) -> str:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     simple, bound = figure.subplots(1, 2)
     steps = [record["step"] for record in trained]
-    simple.plot(steps, [record["simple"] for record in trained], color=BLUE, label="all")
+    simple.plot(steps, [record["simple"] for record in trained], color=BLUE, marker=".", markersize=3, label="all")
     for quarter, shade in enumerate((0.25, 0.45, 0.65, 0.85)):
         drawn = [record for record in trained if f"simple_q{quarter}" in record]
         values = [record[f"simple_q{quarter}"] for record in drawn]

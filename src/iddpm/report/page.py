@@ -20,6 +20,9 @@ from iddpm.pictures import grid
 from iddpm.report import figures
 from iddpm.report.facts import Facts
 
+MOST_PAIRS = 64
+"""Samples that are shown beside their neighbours."""
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
@@ -86,9 +89,9 @@ def _bits_table(values: dict[str, Any]) -> str:
 
 def _samples(model: Model, facts: Facts) -> str:
     levels = model.spec.levels
-    together = _embedded(grid(facts.samples, levels, columns=_columns(len(facts.samples))))
-    pairs = np.stack([facts.samples, facts.neighbours], axis=1).reshape(-1, *facts.samples.shape[1:])
-    shown = pairs[: 2 * 64]
+    together = _embedded(grid(facts.samples, levels, columns=_columns(len(facts.samples))), width=40)
+    between = np.full_like(facts.samples[..., :1], levels // 3)
+    pairs = np.concatenate([facts.samples, between, facts.neighbours], axis=-1)[:MOST_PAIRS]
     distance = facts.values["distance"]
     held_out = (
         f" Held-out items are at {distance['held_out']:.2f} from theirs: a model that copied would be far below that."
@@ -98,7 +101,7 @@ def _samples(model: Model, facts: Facts) -> str:
     return (
         f"<h2>Samples</h2><figure>{together}<figcaption>{len(facts.samples)} samples, not chosen, from the whole chain,"
         f" seed {facts.values['of']['seed']}.</figcaption></figure>"
-        f"<figure>{_embedded(grid(shown, levels, columns=16))}<figcaption>Each sample (left) beside the training item"
+        f"<figure>{_embedded(grid(pairs, levels, columns=8), width=60)}<figcaption>Each sample (left) beside the training item"
         f" that is nearest to it (right). The median distance is {distance['samples']:.2f} grey levels a"
         f" pixel.{held_out}</figcaption></figure>"
     )
@@ -153,11 +156,13 @@ def _what_was_run(run: RunDirectory, model: Model, records: list[dict[str, Any]]
     )
 
 
-def _embedded(image: Image.Image) -> str:
+def _embedded(image: Image.Image, width: int | None = None) -> str:
+    """An <img>, `width` rem wide or of its own size."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="samples" src="data:image/png;base64,{data}">'
+    style = "" if width is None else f' style="width:{width}rem"'
+    return f'<img alt="samples"{style} src="data:image/png;base64,{data}">'
 
 
 def write_page(run: RunDirectory, text: str) -> None:
