@@ -62,6 +62,8 @@ def test_a_run_goes_on_by_its_own_name(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["train", "digits", "--run", str(path), *TINY_FLAGS]) == 0
     assert main(["train", str(path), "--training.steps", "6", "--device", "cpu"]) == 0
     assert "from step 4 to step 6" in capsys.readouterr().err
+    done = json.loads(output(capsys, "train", str(path), "--device", "cpu", "--json"))
+    assert done == {"run": str(path), "validation": None, "step": 6}
     assert main(["train", "digits", "--run", str(path), *TINY_FLAGS, "--training.learning-rate", "1"]) == 2
     assert "training.learning_rate: the run in" in capsys.readouterr().err
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from iddpm.cli.arguments import parse
 from iddpm.cli.progress import ProgressLine, say
@@ -29,6 +32,8 @@ class TrainArguments(Config):
     """Directory of the run. None means runs/PRESET."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print one JSON object at the end."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -43,7 +48,7 @@ def run(words: Sequence[str]) -> int:
         default=TrainArguments(**{name: getattr(default, name) for name in Config.model_fields}, run=where),
     )
     config = Config(**{name: getattr(arguments, name) for name in Config.model_fields})
-    return _train(config, Path(arguments.run or where), arguments.device)
+    return _train(config, Path(arguments.run or where), arguments.device, as_json=arguments.as_json)
 
 
 def _split(words: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -73,12 +78,18 @@ def _starting_point(start: str | None) -> tuple[Config, str]:
 
 
 class StopSignal:
-    """Ctrl-C or SIGTERM, once: asks for a checkpoint and an end. A second Ctrl-C ends at once."""
+    """Within it, Ctrl-C or SIGTERM once asks for a checkpoint and an end; a second one ends at once."""
 
     def __init__(self) -> None:
         self.number = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+
+    def __enter__(self) -> StopSignal:
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number:
@@ -90,7 +101,7 @@ class StopSignal:
         return self.number != 0
 
 
-def _train(config: Config, where: Path, device_name: str) -> int:
+def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> int:
     from iddpm.checkpoints.run import RunDirectory
     from iddpm.cli.sources import open_with_progress
     from iddpm.training import Finished, Session
@@ -103,16 +114,19 @@ def _train(config: Config, where: Path, device_name: str) -> int:
     session = Session(config, open_with_progress(config.data), directory, device)
     if session.trainer.processes.is_first:
         _introduce(session)
-    stop = StopSignal()
     begun = session.trainer.step
-    with ProgressLine("training", config.training.steps, begun) as line:
+    finished = False
+    with StopSignal() as stop, ProgressLine("training", config.training.steps, begun) as line:
         for event in session.events(stop):
             if session.trainer.processes.is_first:
                 _show(event, line)
-            if isinstance(event, Finished):
-                return _say_done(where, event.step, begun)
-    say(f"stopped at step {session.trainer.step}; to go on: iddpm train {where}")
-    return 128 + stop.number
+            finished = isinstance(event, Finished)
+    if not finished:
+        say(f"stopped at step {session.trainer.step}; to go on: iddpm train {where}")
+        return 128 + stop.number
+    if session.trainer.processes.is_first:
+        _say_done(session, begun, as_json=as_json)
+    return 0
 
 
 def _introduce(session: Session) -> None:
@@ -148,9 +162,13 @@ def _show(event: Event, line: ProgressLine) -> None:
             pass
 
 
-def _say_done(where: Path, step: int, begun: int) -> int:
+def _say_done(session: Session, begun: int, *, as_json: bool) -> None:
+    where, step = session.run.path, session.trainer.step
     if begun == step:
         say(f"{where}: training is done already, {step} of {step} steps; for more, --training.steps")
     say(f"trained: iddpm sample {where} --out samples.png; iddpm nll {where}; iddpm report {where}")
-    print(where)
-    return 0
+    if as_json:
+        validated = [record for record in session.records.read() if "validation_bits" in record]
+        print(json.dumps({"run": str(where), "validation": validated[-1] if validated else None, "step": step}))
+    else:
+        print(where)

@@ -19,5 +19,5 @@ def diffuse(step: StepCoefficients, x_0: Tensor, noise: Tensor) -> Tensor:
 
 
 def posterior(step: StepCoefficients, x_0: Tensor, x_t: Tensor) -> Gaussian:
-    """q(x_{t-1} | x_t, x_0) (Eq. 12): mean Eq. 11, variance beta-tilde_t Eq. 10 (at the first step, the second one's)."""
+    """q(x_{t-1} | x_t, x_0) (Eq. 12): mean Eq. 11, variance Eq. 10 (at the first step, the second one's)."""
     return Gaussian(step.posterior_x_0 * x_0 + step.posterior_x_t * x_t, step.posterior_log_variance)

@@ -101,8 +101,8 @@ def _samples(model: Model, facts: Facts) -> str:
     return (
         f"<h2>Samples</h2><figure>{together}<figcaption>{len(facts.samples)} samples, not chosen, from the whole chain,"
         f" seed {facts.values['of']['seed']}.</figcaption></figure>"
-        f"<figure>{_embedded(grid(pairs, levels, columns=8), width=60)}<figcaption>Each sample (left) beside the training item"
-        f" that is nearest to it (right). The median distance is {distance['samples']:.2f} grey levels a"
+        f"<figure>{_embedded(grid(pairs, levels, columns=8), width=60)}<figcaption>Each sample (left) beside the"
+        f" training item that is nearest to it (right). The median distance is {distance['samples']:.2f} grey levels a"
         f" pixel.{held_out}</figcaption></figure>"
     )
 
