@@ -94,7 +94,7 @@ class DiffusionConfig(Section):
     """How noise grows along the chain."""
     num_timesteps: Count = 4000
     """T, the length of the chain that is trained on."""
-    cosine_offset: Annotated[float, Field(ge=0)] | None = None
+    cosine_offset: Annotated[float, Field(ge=0, le=100)] | None = None
     """The paper's s. None follows the paper's rule for the data's grey levels: 0.008 for 256 of them."""
     prediction: Literal["eps", "x_0", "v", "x_prev"] = "eps"
     """What the network predicts."""
@@ -169,7 +169,7 @@ class TrainingConfig(Section):
     """Rates of the weights' moving averages. The first one is what is sampled from."""
     ema_warmup: bool = True
     """Average over fewer steps at first, so that an early average is not the initial weights."""
-    seed: NonNegative = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Of everything random: the same seed gives the same run."""
     log_every: Count = 100
     """Steps between records in metrics.jsonl."""
@@ -255,6 +255,8 @@ def load_config(path: Path) -> Config:
         raise UserError(f"{path}: is no readable JSON ({error})") from None
     if isinstance(values, dict) and isinstance(values.get("config"), dict):
         values = values["config"]
+    if isinstance(values, dict):
+        values.pop("dataset", None)  # a run's config.json also says what its data was
     return Config.from_json(values, str(path))
 
 

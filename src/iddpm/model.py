@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from iddpm.build import build_diffusion, build_network
 from iddpm.config import Config, DatasetSpec
+from iddpm.data import Dataset
+from iddpm.data.dataset import Indices
 from iddpm.diffusion import Diffusion
 from iddpm.diffusion.process import Predict
 from iddpm.errors import UserError
@@ -76,6 +79,18 @@ class Model:
         if isinstance(self.network, Upsampler) != (low_resolution is not None):
             needs = "needs low-resolution images" if isinstance(self.network, Upsampler) else "is no upsampler"
             raise UserError(f"low-resolution: this model {needs}")
+
+    def labels_of(self, dataset: Dataset, rows: Indices) -> Tensor | None:
+        """The classes of a dataset's items as this model numbers them (by their names), for a model that needs them."""
+        if self.network.num_classes is None:
+            return None
+        labels = dataset.labels(rows)
+        unknown = set(dataset.spec.class_names) - set(self.spec.class_names)
+        if labels is None or unknown:
+            lacking = f"has others than the model's ({', '.join(sorted(unknown)[:5])})" if unknown else "has none"
+            raise UserError(f"data: the model needs the class of every item, and the data {lacking}")
+        numbers = np.array([self.spec.class_names.index(name) for name in dataset.spec.class_names])
+        return torch.from_numpy(numbers[labels]).to(self.device)
 
     def conditions_of(self, x_0: Tensor, labels: Tensor | None) -> dict[str, Tensor | None]:
         """What the network is told of data `x_0` `[batch, channels, *size]` beside x_t: labels, a smaller copy."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from iddpm.data import Dataset, scale
 from iddpm.diffusion import SamplerState, SeededNoise, ancestral, ddim
 from iddpm.diffusion.process import Diffusion, Predict
 from iddpm.diffusion.randomness import mixed_seed
@@ -70,20 +72,20 @@ def sample_batches(
     *,
     seed: int = 0,
     classes: Sequence[int] | None = None,
-    low_resolution: Tensor | None = None,
+    low_resolution: Tensor | Callable[[range], Tensor] | None = None,
     batch_size: int = 64,
 ) -> Iterator[Tensor | None]:
     """Batches `[batch, channels, *size]` in about [-1, 1] on the model's device, and None after every other step.
 
     classes: a label for each image; without, a class-conditional model draws its classes in turn.
-    low_resolution: `[count, channels, *smaller size]` in [-1, 1], for an upsampler.
+    low_resolution: `[count, channels, *smaller size]` in [-1, 1], for an upsampler; or what gives some rows of that.
     Image i's noise comes from a generator seeded with (seed, i): it does not depend on the batch it is drawn in.
     UserError for conditions or a stride that the model does not take.
     """
     if classes is None and model.network.num_classes:
         classes = [row % model.network.num_classes for row in range(count)]
     for name, conditions in (("class", classes), ("low-resolution", low_resolution)):
-        if conditions is not None and len(conditions) != count:
+        if conditions is not None and not callable(conditions) and len(conditions) != count:
             raise UserError(f"{name}: needs one for each of {count} images, got {len(conditions)}")
     diffusion = model.diffusion.strided(options.steps)
     device = model.device
@@ -91,9 +93,33 @@ def sample_batches(
         rows = range(start, min(start + batch_size, count))
         noise = SeededNoise([mixed_seed(seed, row) for row in rows], model.spec.shape, device)
         labels = None if classes is None else torch.tensor([classes[row] for row in rows], device=device)
-        smaller = None if low_resolution is None else low_resolution[rows.start : rows.stop].to(device)
-        for state in walk(diffusion, model.predict(labels, smaller), noise, options):
+        if callable(low_resolution):
+            smaller: Tensor | None = low_resolution(rows)
+        else:
+            smaller = None if low_resolution is None else low_resolution[rows.start : rows.stop]
+        predict = model.predict(labels, None if smaller is None else smaller.to(device))
+        for state in walk(diffusion, predict, noise, options):
             yield state.x if state.position == 0 else None
+
+
+class SampleConditions(TypedDict):
+    """What the images of a batch of samples are conditioned on; see `sample_batches`."""
+
+    classes: list[int] | None
+    low_resolution: Tensor | None
+
+
+def sample_conditions(model: Model, dataset: Dataset, count: int) -> SampleConditions:
+    """Conditions for `count` samples, as many as the model needs: for an upsampler smaller copies of the first items
+
+    of `dataset` (again and again if there are too few) with those items' classes, nothing otherwise.
+    """
+    if model.config.network.low_resolution is None:
+        return {"classes": None, "low_resolution": None}
+    rows = np.arange(count) % len(dataset)
+    smaller = model.conditions_of(scale(dataset.items(rows), dataset.spec.levels), None)["low_resolution"]
+    labels = model.labels_of(dataset, rows)
+    return {"classes": None if labels is None else labels.tolist(), "low_resolution": smaller}
 
 
 def walk(

@@ -57,8 +57,7 @@ def score_batches(
     for start in range(0, total, batch_size):
         rows = np.arange(start, min(start + batch_size, total))
         x_0 = scale(dataset.items(rows), spec.levels).to(model.device)
-        labels = dataset.labels(rows)
-        known = model.conditions_of(x_0, None if labels is None else torch.from_numpy(labels).to(model.device))
+        known = model.conditions_of(x_0, model.labels_of(dataset, rows))
         noise = SeededNoise([mixed_seed(seed, int(row)) for row in rows], spec.shape, model.device)
         terms = []
         for term in bound_terms(diffusion, model.predict(**known), x_0, noise, clip=clip):
@@ -97,31 +96,39 @@ class Score:
 
 
 class ScoreSum:
-    """Bounds of batches, gathered on the CPU in float64."""
+    """Bounds of batches, summed on the CPU in float64. Of every item only its parts are kept, not its terms."""
 
     def __init__(self) -> None:
-        self._prior: list[Tensor] = []
-        self._terms: list[Tensor] = []
+        self._parts: list[Tensor] = []
+        self._terms = torch.zeros(0, dtype=torch.float64)
+        self._squares = torch.zeros(0, dtype=torch.float64)
 
     def add(self, bound: Bound) -> None:
         """One more batch."""
-        self._prior.append(bound.prior.double().cpu())
-        self._terms.append(bound.terms.double().cpu())
+        terms = bound.terms.cpu().double()
+        prior = bound.prior.cpu().double()
+        self._parts.append(torch.stack([prior, terms[:, 1:].sum(dim=1), terms[:, 0]], dim=1))
+        if not len(self._terms):
+            self._terms, self._squares = torch.zeros_like(terms[0]), torch.zeros_like(terms[0])
+        self._terms += terms.sum(dim=0)
+        self._squares += (terms**2).sum(dim=0)
 
     def result(self, diffusion: Diffusion) -> Score:
         """Means and standard errors over all items so far."""
-        prior, terms = torch.cat(self._prior), torch.cat(self._terms)
-        decoder, kl = terms[:, 0], terms[:, 1:].sum(dim=1)
-        total = prior + kl + decoder
-        errors = [_estimate(column).error for column in terms.unbind(1)]
+        parts = torch.cat(self._parts)
+        prior, kl, decoder = parts.unbind(1)
+        total = parts.sum(dim=1)
+        count = len(total)
+        means = self._terms / count
+        variances = (self._squares / count - means**2).clamp(min=0) * (count / max(1, count - 1))
         return Score(
-            count=len(total),
+            count=count,
             total=_estimate(total),
             prior=_estimate(prior),
             kl=_estimate(kl),
             decoder=_estimate(decoder),
-            terms=terms.mean(dim=0).tolist(),
-            term_errors=errors,
+            terms=means.tolist(),
+            term_errors=(variances / count).sqrt().tolist(),
             timesteps=diffusion.schedule.timesteps.tolist(),
             items=total.tolist(),
         )

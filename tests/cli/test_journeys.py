@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,8 @@ def test_a_run_goes_on_by_its_own_name(tmp_path: Path, capsys: pytest.CaptureFix
     assert "from step 4 to step 6" in capsys.readouterr().err
     done = json.loads(output(capsys, "train", str(path), "--device", "cpu", "--json"))
     assert done == {"run": str(path), "validation": None, "step": 6}
-    assert main(["train", "digits", "--run", str(path), *TINY_FLAGS, "--training.learning-rate", "1"]) == 2
-    assert "training.learning_rate: the run in" in capsys.readouterr().err
+    assert main(["train", "digits", "--run", str(path), *TINY_FLAGS, "--training.weight-decay", "1"]) == 2
+    assert "training.weight_decay: the run in" in capsys.readouterr().err
 
 
 def test_a_configuration_file_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,6 +254,41 @@ def test_an_interrupted_sampling_leaves_nothing(run: str, tmp_path: Path, monkey
             monkeypatch.setattr(kind, "put", interrupt)
         assert main(["sample", run, "--count", "2", "--steps", "2", "--out", str(tmp_path / out)]) == 130
     assert not [path for path in tmp_path.iterdir() if path.name != "cache"]
+
+
+def test_a_terminated_sampling_leaves_nothing(run: str, tmp_path: Path) -> None:
+    out = tmp_path / "a.npz"
+    command = [sys.executable, "-m", "iddpm", "sample", run, "--count", "1000000", "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".a.npz.*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.stderr is not None
+        assert "terminated" in process.stderr.read()
+    assert process.returncode == 143
+    assert not [path for path in tmp_path.iterdir() if path.name != "cache"]
+
+
+def test_places_that_cannot_be_written_to_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["train", "digits", "--run", str(tmp_path / "file" / "x"), *TINY_FLAGS]) == 2
+    np.savez(tmp_path / "a.npz", images=np.zeros((30, 8, 8), dtype=np.uint8))
+    monkeypatch.setenv("IDDPM_CACHE", str(tmp_path / "file"))
+    source = ["--data.source", f"npz:{tmp_path}/a.npz", "--data.num-classes", "None"]
+    assert main(["train", "digits", *source, "--run", str(tmp_path / "b"), *TINY_FLAGS]) == 2
+    said = capsys.readouterr().err
+    assert said.count("Not a directory") + said.count("File exists") == 2
+
+
+def test_classes_are_the_same_where_their_names_are(
+    class_run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 8, 8), dtype=np.uint8), labels=np.array([3, 11]))
+    assert main(["nll", class_run, "--data", f"npz:{tmp_path}/a.npz", "--count", "2"]) == 2
+    assert "others than the model's (10, 11)" in capsys.readouterr().err
 
 
 def test_existing_things_are_not_overwritten_by_a_folder(run: str, tmp_path: Path) -> None:

@@ -245,6 +245,45 @@ def test_broken_images_can_be_left_out_and_are_listed(tmp_path: Path) -> None:
     assert again == left_out  # from the cache, too
 
 
+def test_broken_members_of_a_zip_are_listed(tmp_path: Path) -> None:
+    folder_of(tmp_path / "f", a=picture(), b=picture(), c=picture())
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as archive:
+        for path in sorted((tmp_path / "f").iterdir()):
+            archive.write(path, path.name)
+        at = archive.getinfo("b.png").header_offset + 60
+    data = bytearray((tmp_path / "f.zip").read_bytes())
+    data[at] ^= 255
+    (tmp_path / "f.zip").write_bytes(data)
+    with pytest.raises(UserError, match=r"b.png cannot be read"):
+        opened(f"zip:{tmp_path}/f.zip")
+    assert len(opened(f"zip:{tmp_path}/f.zip", skip_broken=True, validation=0.0).train) == 2
+
+
+def test_sixteen_bits_are_always_sixteen(tmp_path: Path) -> None:
+    for name, value in (("a", 200), ("b", 300), ("c", 65535)):
+        Image.fromarray(np.full((8, 8), value, dtype=np.uint16)).save(tmp_path / f"{name}.png")
+    items = everything(opened(f"folder:{tmp_path}", validation=0.0))
+    assert [int(item.max()) for item in items] == [1, 1, 255]
+
+
+def test_labels_must_be_numbers_of_classes(tmp_path: Path) -> None:
+    images = np.zeros((3, 8, 8), dtype=np.uint8)
+    for labels, message in (
+        (["a", "b", "c"], "number the classes"),
+        ([0.5, 1, 2], "number the classes"),
+        ([0, 1], "for each of 3"),
+        ([0, 1, 2**40], "below"),
+    ):
+        np.savez(tmp_path / "a.npz", images=images, labels=np.array(labels))
+        with pytest.raises(UserError, match=message):
+            opened(f"npz:{tmp_path}/a.npz")
+    with pytest.raises(UserError, match="use npz:"):
+        opened(f"npy:{tmp_path}/a.npz")
+    np.save(tmp_path / "none.npy", np.zeros((3, 0, 8), dtype=np.uint8))
+    with pytest.raises(UserError, match="no items"):
+        opened(f"npy:{tmp_path}/none.npy")
+
+
 @pytest.mark.parametrize("name", ["images", "arr_0"])
 def test_npz_holds_items_and_labels(tmp_path: Path, name: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -167,8 +168,8 @@ def test_a_finished_run_says_so_and_changes_nothing(tmp_path: Path) -> None:
 
 def test_more_steps_go_on_and_other_settings_are_refused(tmp_path: Path) -> None:
     run_to_end(tiny(), tmp_path)
-    with pytest.raises(UserError, match=r"training.learning_rate: the run in .* has 0.002, asked for 0.1"):
-        run_to_end(tiny(training={"learning_rate": 0.1}), tmp_path)
+    with pytest.raises(UserError, match=r"training.weight_decay: the run in .* has 0.0, asked for 0.1"):
+        run_to_end(tiny(training={"weight_decay": 0.1}), tmp_path)
     events = run_to_end(tiny(training={"steps": 6}), tmp_path)
     assert [event.step for event in events if isinstance(event, Stepped)] == [5, 6]
 
@@ -177,6 +178,31 @@ def test_a_decaying_runs_end_cannot_be_moved(tmp_path: Path) -> None:
     run_to_end(tiny(training={"decay": True}), tmp_path)
     with pytest.raises(UserError, match="training.steps"):
         run_to_end(tiny(training={"decay": True, "steps": 6}), tmp_path)
+
+
+def test_a_run_notices_that_its_data_has_changed(tmp_path: Path) -> None:
+    items = np.random.default_rng(0).integers(0, 17, (40, 8, 8), dtype=np.uint8)
+    data = {"source": f"npy:{tmp_path}/a.npy", "num_classes": None}
+    np.save(tmp_path / "a.npy", items)
+    run_to_end(tiny(data=data), tmp_path / "run")
+    np.save(tmp_path / "a.npy", np.concatenate([items, items]))
+    with pytest.raises(UserError, match="is no longer what the run"):
+        run_to_end(tiny(data=data, training={"steps": 6}), tmp_path / "run")
+
+
+def test_going_back_leaves_the_later_steps(tmp_path: Path) -> None:
+    run_to_end(tiny(training={"steps": 6, "checkpoint_every": 2, "keep_checkpoints": 3}), tmp_path)
+    (tmp_path / "checkpoints" / "latest").write_text("step-00000002\n")
+    run_to_end(tiny(training={"steps": 3, "keep_checkpoints": 2}), tmp_path)
+    assert [path.name for path in RunDirectory(tmp_path).checkpoints()] == ["step-00000002", "step-00000003"]
+    assert load(tmp_path).step == 3
+
+
+def test_a_run_that_has_no_checkpoint_yet_can_be_begun_anew(tmp_path: Path) -> None:
+    config = tiny()
+    RunDirectory(tmp_path).begin(config, open_source(config.data).spec)
+    run_to_end(tiny(training={"weight_decay": 0.1}), tmp_path)
+    assert load(tmp_path).config.training.weight_decay == 0.1
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:

@@ -102,6 +102,14 @@ def test_a_number_that_is_not_finite_stops_training_with_a_diagnosis() -> None:
         Trainer(tiny(), trainer.spec).optimize(trainer.draw(torch.full((16, 1, 8, 8), math.nan), None))
 
 
+def test_the_diagnosis_names_the_timestep_of_a_microbatch() -> None:
+    trainer = Trainer(tiny(training={"microbatch_size": 4}), open_source(tiny().data).spec)
+    batch = trainer.draw(torch.zeros(16, 1, 8, 8), None)
+    batch.x_0[9] = math.nan
+    with pytest.raises(DivergedError, match=rf"timesteps with such a loss: {int(batch.t[9])}\n"):
+        trainer.optimize(batch)
+
+
 def test_every_item_is_seen_once_a_round() -> None:
     seen = np.concatenate([batch_indices(step, 6, 20, seed=1) for step in range(10)])
     for start in range(0, 60, 20):

@@ -31,6 +31,9 @@ CHANGEABLE = {
     "checkpoint_every",
     "keep_checkpoints",
     "microbatch_size",
+    "learning_rate",
+    "warmup_steps",
+    "gradient_clip",
 }
 """Fields of `training` that may differ when a run goes on: none changes what the steps so far have done."""
 
@@ -77,9 +80,19 @@ class RunDirectory:
         """The page."""
         return self.path / "report.html"
 
-    def begin(self, config: Config, spec: DatasetSpec) -> None:
-        """Write config.json."""
-        write_json(self.path / "config.json", {**config.to_json(), "dataset": spec.model_dump(mode="json")})
+    def begin(self, config: Config, spec: DatasetSpec, fingerprint: str = "") -> None:
+        """Write config.json. The fingerprint is the data's, to notice if it changes."""
+        dataset = {**spec.model_dump(mode="json"), "fingerprint": fingerprint}
+        write_json(self.path / "config.json", {**config.to_json(), "dataset": dataset})
+
+    def check_data(self, spec: DatasetSpec, fingerprint: str) -> None:
+        """UserError where the data is not what the run was begun with."""
+        known = json.loads((self.path / "config.json").read_text())["dataset"].get("fingerprint", "")
+        if self.read_config()[1] != spec or known != fingerprint:
+            raise UserError(
+                f"data.source: is no longer what the run in {self.path} was begun with; bring the data back, or name"
+                " another directory with --run"
+            )
 
     def read_config(self) -> tuple[Config, DatasetSpec]:
         """The run's configuration and dataset; UserError where there is no run, or one of another version."""
@@ -88,11 +101,13 @@ class RunDirectory:
             raise UserError(f"{self.path}: holds no run (no config.json); begin one with: iddpm train")
         try:
             values = json.loads(path.read_text())
-            spec = DatasetSpec.model_validate(values.pop("dataset"))
+            dataset = values.pop("dataset")
+            dataset.pop("fingerprint", None)
+            spec = DatasetSpec.model_validate(dataset)
         except ValidationError as error:
             raise UserError(f"{path}: {first_mistake(error, ['dataset'])}") from None
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise UserError(f"{path}: cannot be read ({error})") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: cannot be read as a run's configuration ({error})") from None
         return Config.from_json(values, str(path)), spec
 
     def checkpoints(self) -> list[Path]:
@@ -123,8 +138,10 @@ class RunDirectory:
             save_file(flat, building / "training.safetensors", {"step": str(state.step)})
         with replacing(folder.parent / "latest") as beside:
             beside.write_text(folder.name + "\n")
-        for old in self.checkpoints()[: -config.training.keep_checkpoints]:
-            shutil.rmtree(old, ignore_errors=True)
+        kept = [path for path in self.checkpoints() if path.name <= folder.name][-config.training.keep_checkpoints :]
+        for old in [*self.checkpoints(), *folder.parent.glob(".step-*.part")]:
+            if old not in kept:  # older ones, those of a branch that was left, and what a kill cut short
+                shutil.rmtree(old, ignore_errors=True)
         return folder
 
     def load_state(self, config: Config) -> TrainingState | None:
@@ -151,9 +168,12 @@ class RunDirectory:
             description.step, raw, averages, groups["optimizer"], groups["timesteps"], groups["window"]
         )
 
-    def check_same(self, config: Config) -> None:
-        """UserError where `config` differs from the run's in something that its steps so far depend on."""
+    def check_same(self, config: Config) -> list[str]:
+        """Where `config` differs from the run's, in words; UserError where the steps so far depend on it."""
         known, _ = self.read_config()
+        if self.latest() is None:
+            return []  # nothing depends on it yet
+        changes = []
         for field, was, now in _differences(known, config):
             section, _, name = field.partition(".")
             harmless = section == "training" and name in CHANGEABLE
@@ -164,6 +184,8 @@ class RunDirectory:
                     f"{field}: the run in {self.path} has {was!r}, asked for {now!r}; leave it out to go on, or name"
                     " another directory with --run"
                 )
+            changes.append(f"{field} is {now} from here on, was {was}")
+        return changes
 
 
 def _differences(was: Config, now: Config) -> list[tuple[str, Any, Any]]:
@@ -195,8 +217,10 @@ def load(path: Path | str, *, weights: str | None = None, config: Config | None 
         return load_file(path, config)
     if not path.is_dir():
         raise UserError(f"{path}: there is no such run or file of weights")
+    if config is not None:
+        raise UserError(f"preset: {path} describes itself; leave --preset out")
     folder: Path | None = path
-    if not path.name.startswith("step-"):
+    if RunDirectory(path).exists or not path.name.startswith("step-"):
         run = RunDirectory(path)
         run.read_config()
         folder = run.latest()

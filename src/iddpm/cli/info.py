@@ -69,7 +69,7 @@ def _described(path: Path) -> tuple[Config, DatasetSpec | None, dict[str, Any]]:
     from iddpm.checkpoints.run import RunDirectory
     from iddpm.checkpoints.weights import read_description
 
-    if path.is_dir() and not path.name.startswith("step-"):
+    if path.is_dir() and (RunDirectory(path).exists or not path.name.startswith("step-")):
         run = RunDirectory(path)
         config, spec = run.read_config()
         latest = run.latest()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from iddpm.errors import DivergedError, UserError
 
@@ -20,6 +22,7 @@ COMMANDS = {
 BAD_INPUT = 2
 DIVERGED = 1
 INTERRUPTED = 130
+TERMINATED = 143
 
 HELP = """usage: iddpm COMMAND ...
 
@@ -52,11 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given[0] not in COMMANDS:
             raise UserError(f'"{given[0]}" is no command; use one of {", ".join(COMMANDS)}')
+        signal.signal(signal.SIGTERM, _terminate)
         command = importlib.import_module(f"iddpm.cli.{given[0]}")
         code: int = command.run(given[1:])
         return code
     except UserError as error:
         return _fail(f"iddpm: {error}", BAD_INPUT)
+    except Terminated:
+        return _fail("iddpm: terminated; nothing half-written was left", TERMINATED)
     except DivergedError as error:
         return _fail(f"iddpm: {error}", DIVERGED)
     except KeyboardInterrupt:
@@ -64,6 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a place that cannot be read or written to
+        return _fail(f"iddpm: {error.filename or 'a file'}: {error.strerror or error}", BAD_INPUT)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not loaded here
+            raise
+        way = "a smaller --training.microbatch-size (train) or --batch-size"
+        return _fail(f"iddpm: the device's memory is full; use {way}", BAD_INPUT)
+
+
+class Terminated(BaseException):
+    """SIGTERM: like Ctrl-C, so that whatever is half-written is removed on the way out."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 def _fail(message: str, code: int) -> int:

@@ -62,7 +62,7 @@ class Folder(Writer):
     def put(self, items: Levels) -> None:
         self.place.mkdir(exist_ok=True)
         for i, picture in enumerate(as_bytes(items, self.spec.levels), self.written):
-            prefix = "" if self.classes is None else f"{self.spec.class_names[self.classes[i]]}_"
+            prefix = "" if self.classes is None else f"{self.spec.class_names[self.classes[i]].replace('_', '-')}_"
             image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
             image.save(self.place / f"{prefix}{i:06d}.png")
 
@@ -100,8 +100,8 @@ def _kind(out: Path, spec: DatasetSpec) -> type[Writer]:
         return Npz
     if out.suffix:
         raise UserError(f'--out: "{out.suffix}" is not written; use NAME.png, NAME.npz, or a folder\'s name')
-    if len(spec.size) != 2:
-        raise UserError("--out: only images make a folder of pictures; use NAME.npz")
+    if len(spec.size) != 2 or spec.channels not in (1, 3):
+        raise UserError("--out: only images of 1 or 3 channels make a folder of pictures; use NAME.npz")
     return Folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,6 +19,7 @@ from iddpm.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from iddpm.data import Dataset
     from iddpm.model import Model
 
 
@@ -66,7 +68,8 @@ def run(words: Sequence[str]) -> int:
     if arguments.seed < 0 or arguments.eta < 0:
         raise UserError(f"--seed and --eta: must not be negative, got {arguments.seed} and {arguments.eta}")
     model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
-    classes = _classes(model, arguments)
+    to_enlarge = _to_enlarge(model, arguments)
+    classes = _classes(model, arguments, to_enlarge)
 
     from iddpm.cli.outputs import open_writer
     from iddpm.sampling import SamplerOptions, sample_batches
@@ -78,7 +81,7 @@ def run(words: Sequence[str]) -> int:
         SamplerOptions(arguments.steps, arguments.sampler, arguments.eta, arguments.clip),
         seed=arguments.seed,
         classes=classes,
-        low_resolution=_low_resolution(arguments),
+        low_resolution=None if to_enlarge is None else partial(_scaled_rows, to_enlarge),
         batch_size=arguments.batch_size,
     )
     batches = -(-arguments.count // arguments.batch_size)
@@ -110,11 +113,16 @@ def _print_result(arguments: SampleArguments, model: Model, steps: int) -> None:
         print(arguments.out)
 
 
-def _classes(model: Model, arguments: SampleArguments) -> list[int] | None:
+def _classes(model: Model, arguments: SampleArguments, to_enlarge: Dataset | None) -> list[int] | None:
     names = model.spec.class_names
     if arguments.label is None:
         if model.network.num_classes is None:
             return None
+        if to_enlarge is not None:
+            import numpy as np
+
+            labels = model.labels_of(to_enlarge, np.arange(arguments.count))
+            return None if labels is None else labels.tolist()
         return [i % len(names) for i in range(arguments.count)]
     if model.network.num_classes is None:
         raise UserError(f"--class: {arguments.model} knows no classes; train one with --network.classes")
@@ -126,16 +134,34 @@ def _classes(model: Model, arguments: SampleArguments) -> list[int] | None:
     raise UserError(f'--class: "{arguments.label}" is none of {known}; there are {len(names)}')
 
 
-def _low_resolution(arguments: SampleArguments) -> Tensor | None:
+def _to_enlarge(model: Model, arguments: SampleArguments) -> Dataset | None:
+    """The images that an upsampler is to enlarge, in the size, channels and levels that it was trained on."""
+    low = model.config.network.low_resolution
     if arguments.low_resolution is None:
         return None
-    import numpy as np
+    if low is None:
+        raise UserError(f"--low-resolution: {arguments.model} is no upsampler; leave it out")
 
     from iddpm.cli.sources import open_with_progress
-    from iddpm.config import DataConfig
-    from iddpm.data import scale
 
-    data = open_with_progress(DataConfig(source=arguments.low_resolution, validation=0.0)).train
+    is_array = arguments.low_resolution.startswith(("npz:", "npy:"))
+    settings = {
+        "source": arguments.low_resolution,
+        "size": low,
+        "channels": model.spec.channels if model.spec.channels in (1, 3) else None,
+        "levels": model.spec.levels if is_array else None,
+        "num_classes": None,
+        "validation": 0.0,
+    }
+    data = open_with_progress(model.config.data.model_copy(update=settings)).train
     if len(data) < arguments.count:
         raise UserError(f"--count: {arguments.count}, and {arguments.low_resolution} holds {len(data)} images")
-    return scale(data.items(np.arange(arguments.count)), data.spec.levels)
+    return data
+
+
+def _scaled_rows(data: Dataset, rows: range) -> Tensor:
+    import numpy as np
+
+    from iddpm.data import scale
+
+    return scale(data.items(np.array(rows)), data.spec.levels)

@@ -110,7 +110,8 @@ def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> i
     device = choose_device(device_name)
     directory = RunDirectory(where)
     if directory.exists:
-        directory.check_same(config)
+        for change in directory.check_same(config):
+            say(change)
     session = Session(config, open_with_progress(config.data), directory, device)
     if session.trainer.processes.is_first:
         _introduce(session)

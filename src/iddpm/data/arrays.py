@@ -16,6 +16,7 @@ from iddpm.errors import UserError
 
 ITEM_NAMES = ("arr_0", "images", "x", "data")
 LABEL_NAMES = ("arr_1", "labels", "y")
+MOST_CLASSES = 100_000
 
 
 def npy_dataset(config: DataConfig, path: Path) -> ArrayDataset:
@@ -59,21 +60,27 @@ def _unpack(path: Path, folder: Path) -> tuple[NDArray[np.int64] | None, dict[st
         label_name = next((name for name in LABEL_NAMES if name in archive.files), None)
         np.save(folder / "items.npy", _read(path, lambda: archive[item_name]))
         labels = _read(path, lambda: archive[label_name]) if label_name else None
+    if labels is not None and not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"data.source: labels in {path} are {labels.dtype}; number the classes 0, 1, 2 ... first")
     return (None if labels is None else labels.astype(np.int64)), {}
 
 
 def _dataset(config: DataConfig, path: Path, items: NDArray[Any], labels: NDArray[np.int64] | None) -> ArrayDataset:
+    if not isinstance(items, np.ndarray):
+        raise UserError(f"data.source: {path} is an archive of arrays; use npz:{path}")
     if not np.issubdtype(items.dtype, np.integer):
         raise UserError(f"data.source: {path} holds {items.dtype}; quantize it to integers 0 ... levels - 1 first")
     with_channels = _with_channels(config, path, items)
     levels = config.levels or 256
-    if len(items) == 0:
+    if items.size == 0:
         raise UserError(f"data.source: {path} holds no items")
     low, high = _range(items)
     if low < 0 or high >= levels:
         raise UserError(f"data.levels: {path} holds values {low} ... {high}; use --data.levels {high + 1} or scale it")
-    if labels is not None and (labels.shape != (len(items),) or labels.min() < 0):
-        raise UserError(f"data.source: labels in {path} must be one number, 0 or more, for each of {len(items)} items")
+    if labels is not None and (labels.shape != (len(items),) or labels.min() < 0 or labels.max() >= MOST_CLASSES):
+        raise UserError(
+            f"data.source: labels in {path} must be one number, below {MOST_CLASSES}, for each of {len(items)} items"
+        )
     channels, *size = with_channels.shape[1:]
     if config.channels not in (None, channels) or any(config.size not in (None, side) for side in size):
         raise UserError(

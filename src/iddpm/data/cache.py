@@ -63,7 +63,11 @@ class CacheEntry:
             description = {"fingerprint": self._fingerprint, "notes": notes}
             (building / "description.json").write_text(json.dumps(description))
             shutil.rmtree(self._folder, ignore_errors=True)
-            building.rename(self._folder)
+            try:
+                building.rename(self._folder)
+            except OSError:  # another process stored the same entry in between
+                if self.load() is None:
+                    raise
         finally:
             shutil.rmtree(building, ignore_errors=True)
 

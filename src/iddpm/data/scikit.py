@@ -13,7 +13,8 @@ def digits(config: DataConfig) -> Splits:
     """1,797 digits of 8x8 pixels in 17 grey levels, with their classes (Alpaydin & Kaynak 1998)."""
     from sklearn.datasets import load_digits
 
-    if config.size not in (None, 8) or config.channels not in (None, 1) or config.levels not in (None, 17):
+    fixed = {"size": 8, "channels": 1, "levels": 17, "dimensions": 2}
+    if any(getattr(config, field) not in (None, value) for field, value in fixed.items()):
         raise UserError("data: digits are 8x8 pixels, 1 channel and 17 levels; leave data.size and the others out")
     data = load_digits()
     spec = DatasetSpec(channels=1, size=(8, 8), levels=17, class_names=tuple(str(digit) for digit in range(10)))
@@ -49,8 +50,8 @@ def photos(config: DataConfig) -> Splits:
     from sklearn.datasets import load_sample_images
 
     pictures = [np.ascontiguousarray(image.transpose(2, 0, 1)) for image in load_sample_images().images]
-    if config.channels == 1:
-        raise UserError("data.channels: photos are RGB; use --data.channels 3")
+    if config.channels == 1 or config.levels not in (None, 256) or config.dimensions != 2:
+        raise UserError("data: photos are RGB in 256 levels; leave data.channels and the others out")
     side = config.size or 32
     _, height, width = pictures[0].shape
     border = width - round(width * config.validation)

@@ -61,4 +61,5 @@ class Gaussian:
 
 
 def _normal_cdf(x: Tensor) -> Tensor:
+    x = x.clamp(-20.0, 20.0)  # where it is 0 or 1 all the same, and its gradient would be 0 times infinity
     return 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))

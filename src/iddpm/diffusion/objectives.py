@@ -32,9 +32,6 @@ class Losses:
 class Objective(ABC):
     """From a network's output to the loss of every image in a batch."""
 
-    needs_learned_variance: bool
-    """True where a fixed variance leaves nothing for the bound to teach."""
-
     @abstractmethod
     def __call__(
         self, diffusion: Diffusion, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, noise: Tensor
@@ -45,8 +42,6 @@ class Objective(ABC):
 class Simple(Objective):
     """L_simple, Eq. 14. It cannot teach a variance."""
 
-    needs_learned_variance = False
-
     def __call__(
         self, diffusion: Diffusion, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, noise: Tensor
     ) -> Losses:
@@ -56,8 +51,6 @@ class Simple(Objective):
 
 class VLB(Objective):
     """L_vlb, Eq. 4: the bound itself, in bits/dim."""
-
-    needs_learned_variance = False
 
     def __call__(
         self, diffusion: Diffusion, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, noise: Tensor
@@ -78,7 +71,6 @@ class Hybrid(Objective):
     """
 
     vlb_weight: float = 1e-3
-    needs_learned_variance = True
 
     def __call__(
         self, diffusion: Diffusion, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, noise: Tensor

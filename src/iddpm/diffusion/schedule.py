@@ -66,6 +66,8 @@ class NoiseSchedule:
             )
         if not bool(((betas > 0) & (betas < 1)).all()):
             raise UserError("betas: every beta must lie strictly between 0 and 1")
+        if float(self.alpha_bar[-1]) <= 0 or float(self.alpha_bar[0]) >= 1:
+            raise UserError("betas: are so large or so small that alpha_bar is 0 or 1 in float64")
         if timesteps.shape != betas.shape or bool((timesteps.diff() <= 0).any()):
             raise UserError("timesteps: needs one increasing original timestep for every beta")
         if int(timesteps[0]) < 0 or int(timesteps[-1]) >= self.num_train_timesteps:

@@ -14,8 +14,8 @@ from iddpm.scoring import Estimate
 Probabilities = NDArray[np.float64]
 Keys = NDArray[np.int64]
 
-MOST_KNOWN = 4096
-"""Training items that are counted, at most; evenly spread over the dataset."""
+MOST_VALUES = 4_000_000
+"""Values of training items that are counted, at most; the items are evenly spread over the dataset."""
 CONTEXTS: tuple[tuple[int, int, int, int], ...] = ((4, 1, 1, 1), (4, 4, 1, 1), (4, 4, 2, 2))
 """How finely the pixels left, above, above left and above right are told apart, from coarse contexts to fine."""
 STRENGTH = 16.0
@@ -36,7 +36,8 @@ def baselines(train: Dataset, validation: Dataset, count: int | None = None) -> 
     The per-pixel histogram for data of any shape; causal contexts for images.
     """
     levels = train.spec.levels
-    spread = np.linspace(0, len(train) - 1, min(len(train), MOST_KNOWN)).astype(np.int64)
+    most = max(2, MOST_VALUES // train.spec.num_dims)
+    spread = np.linspace(0, len(train) - 1, min(len(train), most)).astype(np.int64)
     known = train.items(spread)
     held_out = validation.items(np.arange(len(validation) if count is None else count))
     found = [Baseline("per-pixel histogram", _bits(histogram(known, held_out, levels)))]

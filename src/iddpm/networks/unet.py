@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,7 @@ from iddpm.errors import UserError
 from iddpm.networks.attention import Attention
 from iddpm.networks.blocks import Downsample, ResidualBlock, Upsample
 from iddpm.networks.embedding import TimestepEmbedding
-from iddpm.networks.layers import convolution, group_norm, zeroed
+from iddpm.networks.layers import NORM_GROUPS, convolution, group_norm, zeroed
 
 
 class Stage(nn.Module):
@@ -180,6 +181,13 @@ def _check_shape(
                 f"network.attention_resolutions: {resolution} is no width of a feature map;"
                 f" at size {size[-1]} and {len(widths)} levels there are {', '.join(map(str, widths))}"
             )
+    smallest = math.prod(n // s ** (len(multipliers) - 1) for n, s in zip(size, strides, strict=True))
+    innermost = multipliers[-1] * channels
+    if smallest * innermost <= math.gcd(NORM_GROUPS, innermost):
+        raise UserError(
+            f"network.channel_multipliers: {len(multipliers)} levels leave one position of {innermost} channels, which"
+            " normalisation would make zero; use fewer levels or more channels"
+        )
     attending = [m * channels for m, w in zip(multipliers, widths, strict=True) if w in attention_resolutions]
     for width in [*attending, multipliers[-1] * channels]:
         for count in heads:

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from iddpm.data import Splits, quantize, scale
+from iddpm.data import Splits, quantize
 from iddpm.data.dataset import Dataset, Levels
 from iddpm.evaluation.neighbours import nearest
 from iddpm.experiments.baselines import baselines
 from iddpm.files import replacing, write_json
 from iddpm.model import Model
-from iddpm.sampling import SamplerOptions, sample_batches
+from iddpm.sampling import SamplerOptions, sample_batches, sample_conditions
 from iddpm.scoring import ScoreSum, score_batches
 
 FORMAT = 1
@@ -75,7 +74,7 @@ def measure(
         options.samples,
         SamplerOptions(),
         seed=options.seed,
-        low_resolution=_low_resolution(model, splits, options.samples),
+        **sample_conditions(model, splits.validation or splits.train, options.samples),
         batch_size=batch_size,
     )
     for done, batch in enumerate(stream, 1):
@@ -132,14 +131,12 @@ def _score(
     scores.append(score)
 
 
-def _low_resolution(model: Model, splits: Splits, count: int) -> torch.Tensor | None:
-    data = splits.validation or splits.train
-    x_0 = scale(data.items(np.arange(count) % len(data)), data.spec.levels)
-    return model.conditions_of(x_0, None)["low_resolution"]
-
-
 MOST_NEIGHBOURS = 50_000
 """Training items that neighbours are looked for among, at most; evenly spread over the dataset."""
+
+
+MOST_VALUES = 8_000_000
+"""Values of training items that are in memory at once."""
 
 
 def _candidates(train: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -154,8 +151,9 @@ def _nearest_training(
     best = np.full(len(items), np.inf)
     rows = np.zeros(len(items), dtype=np.int64)
     flat = items.reshape(len(items), -1).astype(np.float32)
-    for start in range(0, len(candidates), 2048):
-        part = train.items(candidates[start : start + 2048])
+    block = max(16, MOST_VALUES // flat.shape[1])
+    for start in range(0, len(candidates), block):
+        part = train.items(candidates[start : start + block])
         found, distances = nearest(flat, part.reshape(len(part), -1).astype(np.float32))
         closer = distances < best
         best[closer], rows[closer] = distances[closer], candidates[start + found[closer]]

@@ -17,7 +17,7 @@ from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
 from iddpm.model import Model
 from iddpm.pictures import save_grid
-from iddpm.sampling import SamplerOptions, sample_batches
+from iddpm.sampling import SamplerOptions, sample_batches, sample_conditions
 from iddpm.scoring import Score, ScoreSum, score_batches
 from iddpm.training.batches import batch_indices
 from iddpm.training.processes import Processes
@@ -111,6 +111,7 @@ class Session:
         self.window = Window(config.diffusion.num_timesteps)
         self.records = Records(self.run.metrics)
         self.saved_step = -1
+        self._fingerprint = splits.fingerprint()
         self._begin_or_go_on()
         self._clock = (time.perf_counter(), self.trainer.step)
 
@@ -126,20 +127,19 @@ class Session:
     def _begin_or_go_on(self) -> None:
         if not self.run.exists:
             if self.trainer.processes.is_first:
-                self.run.begin(self.config, self.splits.spec)
+                self.run.begin(self.config, self.splits.spec, self._fingerprint)
             return
         self.run.check_same(self.config)
-        if self.run.read_config()[1] != self.splits.spec:
-            raise UserError(
-                f"data.source: is no longer what the run in {self.run.path} was begun with; use a new --run"
-            )
+        if self.run.latest() is not None:
+            self.run.check_data(self.splits.spec, self._fingerprint)
         state = self.run.load_state(self.config)
         if state is not None:
             restore(self.trainer, state)
             self.window.load_state_dict(dict(state.window))
             self.saved_step = state.step
         if self.trainer.processes.is_first:
-            self.run.begin(self.config, self.splits.spec)  # a later end or other intervals are the run's from now on
+            # A later end or other intervals are the run's from now on.
+            self.run.begin(self.config, self.splits.spec, self._fingerprint)
             self.records.cut_after(self.trainer.step)
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
@@ -214,8 +214,16 @@ class Session:
         training = self.config.training
         if step == 0:
             return
-        if not self.trainer.processes.is_first:
-            return
+        due = [every for every in (training.validate_every, training.sample_every) if every]
+        last = step == training.steps
+        if self.trainer.processes.is_first:
+            yield from self._validate_and_sample(step)
+        if last or any(step % every == 0 for every in due):
+            self.trainer.processes.wait()
+        self._clock = (time.perf_counter(), step)
+
+    def _validate_and_sample(self, step: int) -> Iterator[Event]:
+        training = self.config.training
         last = step == training.steps
         if training.validate_every and (step % training.validate_every == 0 or last):
             known = any(r["step"] == step and "validation_bits" in r for r in self.records.read())
@@ -226,7 +234,12 @@ class Session:
                 path = self.run.samples / f"step-{step:08d}-{model.weights.replace(' ', '-')}.png"
                 if not path.exists():
                     yield from self._sample(step, model, path)
-        self._clock = (time.perf_counter(), step)
+
+    @property
+    def _evaluation_batch(self) -> int:
+        """Items at once without a gradient: no more than a training step's forward pass has, on one device."""
+        training = self.config.training
+        return min(training.microbatch_size or training.batch_size // self.trainer.processes.count, 256)
 
     def _validate(self, step: int) -> Iterator[Event]:
         training = self.config.training
@@ -234,10 +247,10 @@ class Session:
         assert data is not None
         model = self.trainer.averaged_model()
         diffusion = model.diffusion.strided(training.validate_steps)
-        count = min(training.validate_count, len(data))
+        count, size = min(training.validate_count, len(data)), self._evaluation_batch
         total = ScoreSum()
-        work = score_batches(model, data, diffusion, count=count, seed=0, clip=True, batch_size=training.batch_size)
-        batches = -(-count // training.batch_size)
+        work = score_batches(model, data, diffusion, count=count, seed=0, clip=True, batch_size=size)
+        batches = -(-count // size)
         for done, bound in enumerate(work, 1):
             if bound is not None:
                 total.add(bound)
@@ -255,21 +268,15 @@ class Session:
 
     def _sample(self, step: int, model: Model, path: Path) -> Iterator[Event]:
         training = self.config.training
-        count = training.sample_count
-        low_resolution = None
-        if self.config.network.low_resolution is not None:
-            data = self.splits.validation or self.splits.train
-            rows = np.arange(count) % len(data)
-            low_resolution = model.conditions_of(scale(data.items(rows), data.spec.levels), None)["low_resolution"]
-        steps = len(model.diffusion.strided(training.sample_steps).schedule)
+        count, size = training.sample_count, self._evaluation_batch
+        conditions = sample_conditions(model, self.splits.validation or self.splits.train, count)
         options = SamplerOptions(training.sample_steps)
-        stream = sample_batches(model, count, options, low_resolution=low_resolution, batch_size=training.batch_size)
-        batches = -(-count // training.batch_size)
+        steps = len(model.diffusion.strided(training.sample_steps).schedule)
         samples = []
-        for done, batch in enumerate(stream, 1):
+        for done, batch in enumerate(sample_batches(model, count, options, **conditions, batch_size=size), 1):
             if batch is not None:
                 samples.append(batch.cpu())
-            yield Working("sampling", done, batches * steps)
+            yield Working("sampling", done, -(-count // size) * steps)
         save_grid(path, torch.cat(samples), self.splits.spec.levels)
         yield WroteSamples(step, path)
 

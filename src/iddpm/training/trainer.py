@@ -101,7 +101,7 @@ class Trainer:
         limit = self.config.training.gradient_clip or float("inf")
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), limit))
         if not norm < float("inf"):
-            self._diagnose(batch, "the gradient", total)
+            self._diagnose(batch, "the gradient", total, t)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -131,7 +131,7 @@ class Trainer:
             # A sum over the whole batch's length: however it is cut, the gradient is that of the mean.
             loss = (losses.total * batch.weights[part]).sum() / rows
             if not torch.isfinite(loss):
-                self._diagnose(batch, "the loss", losses.total)
+                self._diagnose(batch, "the loss", losses.total, batch.t[part])
             loss.backward()
             totals.append(losses.total.detach())
             simples.append(losses.simple.detach())
@@ -156,8 +156,8 @@ class Trainer:
         output = self._replica(x_t, t, **conditions)
         return self.objective(self.diffusion, output, x_0, x_t, t, noise)
 
-    def _diagnose(self, batch: TrainingBatch, what: str, losses: Tensor) -> None:
-        raise DivergedError(diagnosis(self, batch, what, losses))
+    def _diagnose(self, batch: TrainingBatch, what: str, losses: Tensor, t: Tensor) -> None:
+        raise DivergedError(diagnosis(self, batch, what, losses.detach().cpu(), t.cpu()))
 
     def averaged_model(self, rate: float | None = None) -> Model:
         """A copy of the model with averaged weights, of the first rate by default."""
@@ -177,10 +177,9 @@ class Trainer:
         return model.to(self.device)
 
 
-def diagnosis(trainer: Trainer, batch: TrainingBatch, what: str, losses: Tensor) -> str:
+def diagnosis(trainer: Trainer, batch: TrainingBatch, what: str, losses: Tensor, t: Tensor) -> str:
     """Where the first number that is not finite comes from, and what usually helps, in a few lines."""
-    finite = torch.isfinite(losses.detach())
-    bad_steps = sorted(set(batch.t[: len(losses)][~finite].tolist())) if len(finite) <= len(batch.t) else []
+    bad_steps = sorted(set(t[~torch.isfinite(losses)].tolist()))
     weights = [n for n, p in trainer.network.named_parameters() if not torch.isfinite(p).all()]
     where = "the data itself" if not torch.isfinite(batch.x_0).all() else first_bad_module(trainer, batch)
     lines = [
@@ -190,7 +189,7 @@ def diagnosis(trainer: Trainer, batch: TrainingBatch, what: str, losses: Tensor)
         f"  timesteps with such a loss: {', '.join(map(str, bad_steps[:10])) or 'none'}",
         f"  learning rate {trainer.learning_rate():.3g}, gradient norm of the step before {trainer._last_norm:.3g}",
         "  what helps: a lower --training.learning-rate, a longer --training.warmup-steps,"
-        " --training.gradient-clip 1; then go on from the last checkpoint under a new --run",
+        " --training.gradient-clip 1: give them to the same command, and it goes on from the last checkpoint",
     ]
     return "\n".join(lines)
 
