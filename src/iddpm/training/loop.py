@@ -220,7 +220,7 @@ class Session:
             yield from self._validate_and_sample(step)
         if last or any(step % every == 0 for every in due):
             self.trainer.processes.wait()
-        self._clock = (time.perf_counter(), step)
+            self._clock = (time.perf_counter(), step)  # the pace is of training alone
 
     def _validate_and_sample(self, step: int) -> Iterator[Event]:
         training = self.config.training
