@@ -154,7 +154,7 @@ class TrainingConfig(Section):
     batch_size: Count = 128
     """Images an optimizer step, over all processes."""
     microbatch_size: Count | None = None
-    """Images a forward pass; smaller ones save memory and change nothing in the result."""
+    """Images a forward pass; smaller ones save memory and change nothing in the result (but dropout's masks)."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     """AdamW's."""
     warmup_steps: NonNegative = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from iddpm.build import build_objective, build_timestep_sampler
 from iddpm.config import Config, DatasetSpec
-from iddpm.diffusion import diffuse
+from iddpm.diffusion import Losses, diffuse
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import DivergedError
 from iddpm.model import Model, conditions_of
@@ -145,7 +145,7 @@ class Trainer:
             gather(torch.cat(vlbs)).cpu() if vlbs else None,
         )
 
-    def _losses(self, batch: TrainingBatch, part: slice):  # type: ignore[no-untyped-def]
+    def _losses(self, batch: TrainingBatch, part: slice) -> Losses:
         x_0, noise, t = batch.x_0[part], batch.noise[part], batch.t[part]
         step = self.diffusion.schedule.at(t, x_0)
         x_t = diffuse(step, x_0, noise)
@@ -199,7 +199,7 @@ def first_bad_module(trainer: Trainer, batch: TrainingBatch) -> str:
     """The first module of the network whose output on the batch is not finite."""
     found: list[str] = []
 
-    def look(name: str):  # type: ignore[no-untyped-def]
+    def look(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, inputs: object, output: object) -> None:
             if not found and isinstance(output, Tensor) and not torch.isfinite(output).all():
                 found.append(f"the output of {name or 'the network'} ({type(module).__name__})")
