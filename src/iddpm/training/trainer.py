@@ -132,7 +132,7 @@ class Trainer:
             loss = (losses.total * batch.weights[part]).sum() / rows
             if not torch.isfinite(loss):
                 self._diagnose(batch, "the loss", losses.total, batch.t[part])
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             totals.append(losses.total.detach())
             simples.append(losses.simple.detach())
             if losses.vlb is not None:
