@@ -58,10 +58,11 @@ def page(run: RunDirectory, model: Model, facts: Facts, records: list[dict[str, 
 def _subtitle(model: Model) -> str:
     config = model.config
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
+    weight = f" with lambda {config.objective.vlb_weight:g}" if config.objective.kind == "hybrid" else ""
     return (
         f"{config.data.source}, {'x'.join(map(str, model.spec.shape))} in {model.spec.levels} levels;"
         f" {parameters:,} parameters; {config.diffusion.schedule} schedule of {config.diffusion.num_timesteps} steps;"
-        f" L_{config.objective.kind}; step {model.step:,} of {config.training.steps:,}, {model.weights} weights"
+        f" L_{config.objective.kind}{weight}; step {model.step:,} of {config.training.steps:,}, {model.weights} weights"
     )
 
 
