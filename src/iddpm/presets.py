@@ -76,8 +76,8 @@ PRESETS: dict[str, Preset] = {
             data=DataConfig(source="digits", size=8, channels=1, levels=17, num_classes=10, validation=1 / 6),
             network=NetworkConfig(channels=32, num_res_blocks=1, attention_resolutions=(4,)),
             diffusion=DiffusionConfig(num_timesteps=100),
-            # Not the paper's lambda of 0.001: in 1,500 steps it leaves the variances half learned. docs/results/digits.md
-            # has the bits/dim of both.
+            # Not the paper's lambda of 0.001, which leaves the variances half learned in 1,500 steps: see
+            # docs/results/digits.md for the bits/dim of both.
             objective=ObjectiveConfig(vlb_weight=0.03, timesteps="low_discrepancy"),
             training=TrainingConfig(
                 steps=1500,
