@@ -21,11 +21,11 @@ class ResidualBlock(nn.Module):
 
     def __init__(
         self,
-        dimensions: int,
         in_channels: int,
         out_channels: int,
-        embedding_size: int,
         *,
+        dimensions: int,
+        embedding_size: int,
         dropout: float,
         scale_shift_norm: bool,
         recompute: bool,
@@ -61,7 +61,7 @@ class ResidualBlock(nn.Module):
 class Downsample(nn.Module):
     """Divides the size by `strides`, with a strided convolution or by averaging."""
 
-    def __init__(self, channels: int, strides: tuple[int, ...], *, convolutional: bool) -> None:
+    def __init__(self, channels: int, *, strides: tuple[int, ...], convolutional: bool) -> None:
         super().__init__()
         dimensions = len(strides)
         self.resample: nn.Module
@@ -78,7 +78,7 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Multiplies the size by `strides`, to the nearest value, with or without a convolution after it."""
 
-    def __init__(self, channels: int, strides: tuple[int, ...], *, convolutional: bool) -> None:
+    def __init__(self, channels: int, *, strides: tuple[int, ...], convolutional: bool) -> None:
         super().__init__()
         self.strides = tuple(float(stride) for stride in strides)
         self.resample = convolution(len(strides), channels, channels) if convolutional else nn.Identity()

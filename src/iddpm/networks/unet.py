@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +29,51 @@ class Stage(nn.Module):
         for layer in self.layers:
             x = layer(x, embedding) if isinstance(layer, ResidualBlock) else layer(x)
         return x
+
+
+class Level(NamedTuple):
+    """What the blocks at one size of feature map are like: their width, and their heads where they attend."""
+
+    residual: Callable[[int, int], ResidualBlock]
+    width: int
+    heads: int | None
+
+    def layers(self, in_channels: int) -> list[nn.Module]:
+        """The layers of one block."""
+        residual = self.residual(in_channels, self.width)
+        return [residual] if self.heads is None else [residual, Attention(self.width, self.heads)]
+
+
+def _encoder(
+    stem: nn.Module, channels: int, levels: Sequence[Level], num_res_blocks: int, down: Callable[[int], nn.Module]
+) -> tuple[nn.ModuleList, list[int]]:
+    """The way down, and the widths of the feature maps that it hands over to the way up."""
+    stages = nn.ModuleList([Stage(stem)])
+    widths = [channels]
+    for number, level in enumerate(levels):
+        if number:
+            stages.append(Stage(down(widths[-1])))
+            widths.append(widths[-1])
+        for _ in range(num_res_blocks):
+            stages.append(Stage(*level.layers(widths[-1])))
+            widths.append(level.width)
+    return stages, widths
+
+
+def _decoder(
+    levels: Sequence[Level], skipped: list[int], num_res_blocks: int, up: Callable[[int], nn.Module]
+) -> nn.ModuleList:
+    """The way up: every stage reads the one before it beside a feature map from the way down."""
+    stages = nn.ModuleList()
+    current = levels[-1].width
+    for number, level in reversed(list(enumerate(levels))):
+        for block in range(num_res_blocks + 1):
+            layers = level.layers(current + skipped.pop())
+            current = level.width
+            if number and block == num_res_blocks:
+                layers.append(up(current))
+            stages.append(Stage(*layers))
+    return stages
 
 
 class UNet(nn.Module):
@@ -74,54 +121,34 @@ class UNet(nn.Module):
         self.strides = strides
         self.num_levels = len(channel_multipliers)
         self.num_classes = num_classes
-        dimensions = len(size)
         embedding_size = 4 * channels
-        width = size[-1]
-
-        def residual(in_width: int, out_width: int) -> ResidualBlock:
-            return ResidualBlock(
-                dimensions,
-                in_width,
-                out_width,
-                embedding_size,
-                dropout=dropout,
-                scale_shift_norm=scale_shift_norm,
-                recompute=recompute_activations,
-            )
-
-        def stage(in_width: int, out_width: int, level: int, heads: int) -> list[nn.Module]:
-            attends = width // 2**level in attention_resolutions
-            return [residual(in_width, out_width), *([Attention(out_width, heads)] if attends else [])]
+        residual = partial(
+            ResidualBlock,
+            dimensions=len(size),
+            embedding_size=embedding_size,
+            dropout=dropout,
+            scale_shift_norm=scale_shift_norm,
+            recompute=recompute_activations,
+        )
+        widths = [multiplier * channels for multiplier in channel_multipliers]
+        attends = [size[-1] // 2**level in attention_resolutions for level in range(self.num_levels)]
+        down, up = (
+            partial(kind, strides=strides, convolutional=convolutional_resampling) for kind in (Downsample, Upsample)
+        )
 
         self.time_embedding = TimestepEmbedding(channels, embedding_size, timestep_scale)
         self.class_embedding = nn.Embedding(num_classes, embedding_size) if num_classes else None
-
-        self.encoder = nn.ModuleList([Stage(convolution(dimensions, in_channels, channels))])
-        current = channels
-        skipped = [current]
-        for level, multiplier in enumerate(channel_multipliers):
-            if level:
-                down = Downsample(current, strides, convolutional=convolutional_resampling)
-                self.encoder.append(Stage(down))
-                skipped.append(current)
-            for _ in range(num_res_blocks):
-                self.encoder.append(Stage(*stage(current, multiplier * channels, level, num_heads)))
-                current = multiplier * channels
-                skipped.append(current)
-
-        self.middle = Stage(residual(current, current), Attention(current, num_heads), residual(current, current))
-
-        self.decoder = nn.ModuleList()
-        for level, multiplier in reversed(list(enumerate(channel_multipliers))):
-            for block in range(num_res_blocks + 1):
-                layers = stage(current + skipped.pop(), multiplier * channels, level, num_heads_up)
-                current = multiplier * channels
-                if level and block == num_res_blocks:
-                    layers.append(Upsample(current, strides, convolutional=convolutional_resampling))
-                self.decoder.append(Stage(*layers))
-
-        self.norm_out = group_norm(current)
-        self.conv_out = zeroed(convolution(dimensions, current, out_channels))
+        stem = convolution(len(size), in_channels, channels)
+        levels = [
+            Level(residual, width, heads=num_heads if at else None) for width, at in zip(widths, attends, strict=True)
+        ]
+        self.encoder, skipped = _encoder(stem, channels, levels, num_res_blocks, down)
+        inner = widths[-1]
+        self.middle = Stage(residual(inner, inner), Attention(inner, num_heads), residual(inner, inner))
+        levels = [level._replace(heads=num_heads_up if level.heads else None) for level in levels]
+        self.decoder = _decoder(levels, skipped, num_res_blocks, up)
+        self.norm_out = group_norm(widths[0])
+        self.conv_out = zeroed(convolution(len(size), widths[0], out_channels))
 
     def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
         """The output at `x` `[batch, in, *size]` for original timesteps `t` `[batch]` and int64 `classes` `[batch]`."""
