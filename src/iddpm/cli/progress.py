@@ -64,6 +64,29 @@ class ProgressLine:
             print(line, file=sys.stderr, flush=True)
 
 
+class ProgressStages:
+    """The progress of one piece of work after another, each named when it begins."""
+
+    def __init__(self) -> None:
+        self._what: str | None = None
+        self._line: ProgressLine | None = None
+
+    def __enter__(self) -> ProgressStages:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._line is not None:
+            self._line.__exit__(kind, error, at)
+
+    def update(self, what: str, done: int, count: int) -> None:
+        """`done` of `count` are done of `what`."""
+        if self._line is None or what != self._what:
+            self.__exit__(None, None, None)
+            self._what, self._line = what, ProgressLine(what, count)
+            self._line.__enter__()
+        self._line.update(done)
+
+
 def duration(seconds: float) -> str:
     """As people say it: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)

@@ -12,7 +12,7 @@ import tyro
 
 from iddpm.cli.arguments import parse
 from iddpm.cli.models import load_for_use
-from iddpm.cli.progress import ProgressLine, say
+from iddpm.cli.progress import ProgressStages, say
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,14 +76,12 @@ def _facts(directory: RunDirectory, model: Model, options: ReportOptions) -> Fac
     if known is not None:
         say(f"{directory.path}: measured already at step {model.step}; drawing the page")
         return known
-    lines: dict[str, ProgressLine] = {}
     splits = open_with_progress(model.config.data)
-    for news in measure(folder, model, splits, options):
-        if isinstance(news, Facts):
-            return news
-        line = lines.get(news.what) or ProgressLine(news.what, news.count)
-        lines[news.what] = line
-        line.update(news.done)
+    with ProgressStages() as stages:
+        for news in measure(folder, model, splits, options):
+            if isinstance(news, Facts):
+                return news
+            stages.update(news.what, news.done, news.count)
     raise AssertionError("measuring ended without facts")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iddpm.cli.progress import ProgressLine, say
+from iddpm.cli.progress import ProgressStages, say
 from iddpm.config import DataConfig
 from iddpm.data import Splits, open_source
 
@@ -11,13 +11,9 @@ MOST_LINES = 20
 
 def open_with_progress(config: DataConfig) -> Splits:
     """See `open_source`."""
-    lines: dict[str, ProgressLine] = {}
-
-    def progress(what: str, done: int, count: int) -> None:
-        lines.setdefault(what, ProgressLine(what, count)).update(done)
-
     left_out: list[str] = []
-    splits = open_source(config, progress, left_out.append)
+    with ProgressStages() as stages:
+        splits = open_source(config, stages.update, left_out.append)
     for line in left_out[:MOST_LINES]:
         say(f"left out: {line}")
     if len(left_out) > MOST_LINES:
