@@ -52,7 +52,7 @@ def grid(items: Levels, levels: int, columns: int | None = None) -> Image.Image:
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     factor = max(1, round(SMALLEST_TILE / max(height, width)))
-    pictures = pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+    pictures = _enlarged(pictures, factor)
     height, width, gutter = height * factor, width * factor, GUTTER * max(1, factor // 2)
     sheet = np.full(
         (rows * (height + gutter) + gutter, columns * (width + gutter) + gutter, channels), 96, dtype=np.uint8
@@ -62,6 +62,19 @@ def grid(items: Levels, levels: int, columns: int | None = None) -> Image.Image:
         left = gutter + (i % columns) * (width + gutter)
         sheet[top : top + height, left : left + width] = picture
     return Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet)
+
+
+def _enlarged(pictures: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Smoothly: of an 8x8 digit one sees the strokes sooner than of its squares."""
+    if factor == 1:
+        return pictures
+    _, height, width, channels = pictures.shape
+    enlarged = []
+    for picture in pictures:
+        image = Image.fromarray(picture[:, :, 0] if channels == 1 else picture)
+        larger = np.asarray(image.resize((width * factor, height * factor), Image.Resampling.BICUBIC))
+        enlarged.append(larger.reshape(height * factor, width * factor, channels))
+    return np.stack(enlarged)
 
 
 def save_grid(path: Path | str, samples: Tensor, levels: int) -> None:

@@ -205,6 +205,16 @@ def test_a_run_that_has_no_checkpoint_yet_can_be_begun_anew(tmp_path: Path) -> N
     assert load(tmp_path).config.training.weight_decay == 0.1
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:
+    config = tiny()
+    events = train(config, open_source(config.data), tmp_path)
+    next(events)
+    with pytest.raises(UserError, match="another process is training this run"):
+        run_to_end(config, tmp_path)
+    events.close()
+    assert run_to_end(config, tmp_path)[-1] == Finished(4)
+
+
 def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     run_to_end(tiny(training={"steps": 5, "checkpoint_every": 1, "keep_checkpoints": 2}), tmp_path)
     assert [path.name for path in RunDirectory(tmp_path).checkpoints()] == ["step-00000004", "step-00000005"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,25 @@ class RunDirectory:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: cannot be read as a run's configuration ({error})") from None
         return Config.from_json(values, str(path)), spec
+
+    def lock(self) -> Callable[[], None]:
+        """Keep other processes from training here until what this returns is called, or the process ends.
+
+        UserError if another one is training. (Where the system has no such locks, nothing happens.)
+        """
+        try:
+            import fcntl
+        except ImportError:
+            return lambda: None
+        descriptor = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UserError(
+                f"{self.path}: another process is training this run; wait for it, or name another with --run"
+            ) from None
+        return lambda: os.close(descriptor)
 
     def checkpoints(self) -> list[Path]:
         """All of them, the newest last."""

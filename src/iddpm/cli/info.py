@@ -54,7 +54,7 @@ def run(words: Sequence[str]) -> int:
         )
     for section, fields in config.model_dump(mode="json").items():
         for name, value in fields.items():
-            print(f"{section}.{name:<{max(1, 29 - len(section))}} {_plain(value)}")
+            print(f"{section}.{name:<{max(1, 36 - len(section))}} {_plain(value)}")
     return 0
 
 

@@ -97,7 +97,10 @@ def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
             settings["levels"] = None  # images and the built-in data have their own
         if arguments.data in ("digits", "photos"):
             settings |= {"channels": None, "size": None}
-        return open_with_progress(own.model_copy(update=settings)).train, arguments.data
+        try:
+            return open_with_progress(own.model_copy(update=settings)).train, arguments.data
+        except UserError as error:
+            raise UserError(str(error).replace("--data.source", "--data").replace("data.source:", "--data:")) from None
     splits = open_with_progress(own)
     chosen = splits.validation if arguments.split == "validation" else splits.train
     if chosen is None:

@@ -131,7 +131,7 @@ def _classes(model: Model, arguments: SampleArguments, to_enlarge: Dataset | Non
     if arguments.label.isdecimal() and int(arguments.label) < len(names):
         return [int(arguments.label)] * arguments.count
     known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    raise UserError(f'--class: "{arguments.label}" is none of {known}; there are {len(names)}')
+    raise UserError(f'--class: "{arguments.label}" is none of {known}; use a name, or a number 0 ... {len(names) - 1}')
 
 
 def _to_enlarge(model: Model, arguments: SampleArguments) -> Dataset | None:

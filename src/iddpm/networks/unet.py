@@ -184,7 +184,7 @@ def _check_divisible(size: Sequence[int], strides: Sequence[int], num_levels: in
         if length % factor or length < factor:
             raise UserError(
                 f"size: {'x'.join(map(str, size))} cannot be halved {num_levels - 1} times; every side must be a"
-                f" multiple of {factor} (or use fewer network.channel_multipliers)"
+                f" multiple of {factor}, or --network.channel-multipliers fewer"
             )
 
 
@@ -219,4 +219,4 @@ def _check_shape(
     for width in [*attending, multipliers[-1] * channels]:
         for count in heads:
             if width % count:
-                raise UserError(f"network.num_heads: {count} heads do not divide {width} channels")
+                raise UserError(f"network.num_heads: {count} heads do not divide {width} channels; use 1, 2 or 4")

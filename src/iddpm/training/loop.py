@@ -112,7 +112,12 @@ class Session:
         self.records = Records(self.run.metrics)
         self.saved_step = -1
         self._fingerprint = splits.fingerprint()
-        self._begin_or_go_on()
+        self._unlock: Callable[[], None] = lambda: None
+        try:
+            self._begin_or_go_on()
+        except UserError:
+            self._unlock()
+            raise
         self._clock = (time.perf_counter(), self.trainer.step)
 
     def _check_strides(self) -> None:
@@ -128,7 +133,10 @@ class Session:
         if not self.run.exists:
             if self.trainer.processes.is_first:
                 self.run.begin(self.config, self.splits.spec, self._fingerprint)
+                self._unlock = self.run.lock()
             return
+        if self.trainer.processes.is_first:
+            self._unlock = self.run.lock()
         self.run.check_same(self.config)
         if self.run.latest() is not None:
             self.run.check_data(self.splits.spec, self._fingerprint)
@@ -144,14 +152,18 @@ class Session:
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """All that happens until the last step, or until `stop`; see `train`."""
-        for event in self._events():
-            yield event
-            # Several processes agree after steps: only the first of them comes by the other events.
-            agree = self.trainer.processes.count == 1 or isinstance(event, Stepped)
-            if agree and self.trainer.processes.any(stop(), self.trainer.device):
-                if self.saved_step != self.trainer.step:
-                    yield self.save()
-                return
+        try:
+            for event in self._events():
+                yield event
+                # Several processes agree after steps: only the first of them comes by the other events.
+                agree = self.trainer.processes.count == 1 or isinstance(event, Stepped)
+                if agree and self.trainer.processes.any(stop(), self.trainer.device):
+                    if self.saved_step != self.trainer.step:
+                        yield self.save()
+                    return
+        finally:
+            self._unlock()
+            self._unlock = lambda: None
 
     def _events(self) -> Iterator[Event]:
         training = self.config.training

@@ -81,5 +81,5 @@ def choose_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f'device: "{name}" is not to be had here ({reason}); use auto, cpu, cuda or mps') from None
+        raise UserError(f'device: "{name}" is not to be had here ({reason}); auto takes what there is') from None
     return device
