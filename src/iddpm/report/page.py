@@ -100,7 +100,8 @@ def _samples(model: Model, facts: Facts) -> str:
         else ""
     )
     return (
-        f"<h2>Samples</h2><figure>{together}<figcaption>{len(facts.samples)} samples, not chosen, smoothly enlarged, from the whole chain,"
+        f"<h2>Samples</h2><figure>{together}<figcaption>{len(facts.samples)} samples, not chosen, smoothly enlarged,"
+        f" from the whole chain,"
         f" seed {facts.values['of']['seed']}.</figcaption></figure>"
         f"<figure>{_embedded(grid(pairs, levels, columns=8), width=60)}<figcaption>Each sample (left) beside the"
         f" training item that is nearest to it (right). The median distance is {distance['samples']:.2f} grey levels a"
