@@ -79,7 +79,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: is no safetensors file, or is cut short or damaged ({error})") from None
+        raise UserError(
+            f"{path}: is no safetensors file, or is cut short or damaged ({error}); take another checkpoint"
+        ) from None
 
 
 def read_description(path: Path) -> Description:

@@ -40,7 +40,7 @@ def image_dataset(config: DataConfig, files: ImageFiles, progress: Progress) -> 
     without `data.size`.
     """
     if not files.names:
-        raise UserError(f"data.source: {config.source} holds no images (png, jpg, webp or bmp)")
+        raise UserError(f"data.source: {config.source} holds no images (png, jpg, webp or bmp); name another place")
     settings = config.model_dump(include={"size", "channels", "skip_broken", "resize_filter"})
     entry = CacheEntry(_absolute(config.source), settings, files.fingerprint())
     found = entry.load()
@@ -160,7 +160,10 @@ def _common_size(config: DataConfig, headers: list[Header]) -> tuple[int, int]:
 def _refuse(config: DataConfig, troubles: dict[str, str], count: int) -> None:
     if len(troubles) == count:
         name, trouble = next(iter(troubles.items()))
-        raise UserError(f"data.source: none of the {count} images in {config.source} can be used; {name} {trouble}")
+        raise UserError(
+            f"data.source: none of the {count} images in {config.source} can be used; {name} {trouble};"
+            " name other images, or with --data.size a size that these have"
+        )
     if troubles and not config.skip_broken:
         shown = "; ".join(f"{name} {trouble}" for name, trouble in list(troubles.items())[:5])
         more = f"; and {len(troubles) - 5} more" if len(troubles) > 5 else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from iddpm.data import Splits, quantize
 from iddpm.data.dataset import Dataset, Levels
@@ -95,7 +96,7 @@ def measure(
             yield from _score(values["scores"], model, held_out, stride, count, batch_size)
         found = baselines(splits.train, held_out, count)
         values["baselines"] = [{"name": each.name, **asdict(each.bits)} for each in found]
-    facts = Facts(values, drawn, _training_items(splits.train, rows))
+    facts = Facts(values, drawn, splits.train.items(rows))
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "samples.npz") as beside, beside.open("wb") as file:
         np.savez(file, samples=facts.samples, neighbours=facts.neighbours)
@@ -133,32 +134,15 @@ def _score(
 
 MOST_NEIGHBOURS = 50_000
 """Training items that neighbours are looked for among, at most; evenly spread over the dataset."""
-
-
 MOST_VALUES = 8_000_000
 """Values of training items that are in memory at once."""
 
 
-def _candidates(train: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.linspace(0, len(train) - 1, min(len(train), MOST_NEIGHBOURS)).astype(np.int64)
-
-
-def _nearest_training(
-    items: Levels, train: Dataset
-) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Rows among the candidates, and root mean square distances in grey levels."""
-    candidates = _candidates(train)
-    best = np.full(len(items), np.inf)
-    rows = np.zeros(len(items), dtype=np.int64)
+def _nearest_training(items: Levels, train: Dataset) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows of the training data, and root mean square distances in grey levels."""
+    candidates = np.linspace(0, len(train) - 1, min(len(train), MOST_NEIGHBOURS)).astype(np.int64)
     flat = items.reshape(len(items), -1).astype(np.float32)
-    block = max(16, MOST_VALUES // flat.shape[1])
-    for start in range(0, len(candidates), block):
-        part = train.items(candidates[start : start + block])
-        found, distances = nearest(flat, part.reshape(len(part), -1).astype(np.float32))
-        closer = distances < best
-        best[closer], rows[closer] = distances[closer], candidates[start + found[closer]]
-    return rows, best / np.sqrt(flat.shape[1])
-
-
-def _training_items(train: Dataset, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Levels:
-    return train.items(rows)
+    size = max(16, MOST_VALUES // flat.shape[1])
+    parts = (train.items(candidates[start : start + size]) for start in range(0, len(candidates), size))
+    rows, distances = nearest(flat, (part.reshape(len(part), -1).astype(np.float32) for part in parts))
+    return candidates[rows], distances / np.sqrt(flat.shape[1])
