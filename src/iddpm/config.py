@@ -171,6 +171,10 @@ class TrainingConfig(Section):
     """Average over fewer steps at first, so that an early average is not the initial weights."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Of everything random: the same seed gives the same run."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """What the network computes in: auto is bfloat16 on a GPU that has it, float32 elsewhere."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Use torch's compiler: auto does on a GPU, for a run that is long enough to pay for it."""
     log_every: Count = 100
     """Steps between records in metrics.jsonl."""
     validate_every: NonNegative = 5000

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from iddpm.acceleration import (
+    Compile,
+    Precision,
+    chosen_precision,
+    compile_network,
+    computing_in,
+    is_worth_compiling,
+    set_up,
+)
 from iddpm.build import build_diffusion, build_network
 from iddpm.config import Config, DatasetSpec
 from iddpm.data import Dataset
@@ -35,6 +46,7 @@ class Model:
         self.diffusion: Diffusion = build_diffusion(config, spec)
         self.step = step
         self.weights = weights
+        self.precision: Precision = "float32"
 
     @classmethod
     def fresh(cls, config: Config, spec: DatasetSpec) -> Model:
@@ -52,6 +64,21 @@ class Model:
             self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         else:
             self.network.to(device)
+        set_up(self.device, self.precision)
+        return self
+
+    def accelerate(
+        self, *, calls: int, precision: Precision = "auto", compile: Compile = "auto", tell: Callable[[str], None]
+    ) -> Model:
+        """Made ready on its device for about `calls` of the network.
+
+        Precision and compilation as asked for, see `acceleration`; `tell` is given a line about whatever is not to be
+        had. Without this call a model computes in float32, and without torch's compiler.
+        """
+        self.precision = chosen_precision(precision, self.device, training=False)
+        set_up(self.device, self.precision)
+        if is_worth_compiling(compile, self.device, calls):
+            compile_network(self.network, tell)
         return self
 
     def predict(self, classes: Tensor | None = None, low_resolution: Tensor | None = None) -> Predict:
@@ -59,12 +86,12 @@ class Model:
         self._check_conditions(classes, low_resolution)
         network = self.network
 
+        conditions = (classes, low_resolution) if isinstance(network, Upsampler) else (classes,)
+
         def call(x_t: Tensor, timesteps: Tensor) -> Tensor:
-            if isinstance(network, Upsampler):
-                enlarged: Tensor = network(x_t, timesteps, classes, low_resolution)
-                return enlarged
-            output: Tensor = network(x_t, timesteps, classes)
-            return output
+            with computing_in(self.precision, x_t.device):
+                output: Tensor = network(x_t, timesteps, *conditions)
+            return output.float()
 
         return call
 

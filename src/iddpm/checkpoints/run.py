@@ -35,6 +35,8 @@ CHANGEABLE = {
     "learning_rate",
     "warmup_steps",
     "gradient_clip",
+    "precision",
+    "compile",
 }
 """Fields of `training` that may differ when a run goes on: none changes what the steps so far have done."""
 

@@ -13,7 +13,7 @@ import tyro
 
 from iddpm.cli.arguments import parse
 from iddpm.cli.models import load_for_use
-from iddpm.cli.progress import ProgressLine
+from iddpm.cli.progress import ProgressLine, say
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class SampleArguments:
     """Bound predictions of x_0 to the range of the data at every step."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """What the network computes in: float32 rounds nothing, auto is tf32 on a GPU and float32 elsewhere."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
     json: bool = False
     """Print one JSON object."""
 
@@ -75,6 +79,9 @@ def run(words: Sequence[str]) -> int:
     from iddpm.sampling import SamplerOptions, sample_batches
 
     diffusion = model.diffusion.strided(arguments.steps)
+    batches = -(-arguments.count // arguments.batch_size)
+    total = batches * len(diffusion.schedule)
+    model.accelerate(calls=total, precision=arguments.precision, compile=arguments.compile, tell=say)
     stream = sample_batches(
         model,
         arguments.count,
@@ -84,8 +91,6 @@ def run(words: Sequence[str]) -> int:
         low_resolution=None if to_enlarge is None else partial(_scaled_rows, to_enlarge),
         batch_size=arguments.batch_size,
     )
-    batches = -(-arguments.count // arguments.batch_size)
-    total = batches * len(diffusion.schedule)
     with open_writer(Path(arguments.out), model.spec, arguments.count, classes) as writer:
         with ProgressLine("sampling", total) as line:
             for done, batch in enumerate(stream, 1):

@@ -112,7 +112,7 @@ def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> i
     if directory.exists:
         for change in directory.check_same(config):
             say(change)
-    session = Session(config, open_with_progress(config.data), directory, device)
+    session = Session(config, open_with_progress(config.data), directory, device, say)
     if session.trainer.processes.is_first:
         _introduce(session)
     begun = session.trainer.step
@@ -131,6 +131,10 @@ def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> i
 
 
 def _introduce(session: Session) -> None:
+    from iddpm.networks import native
+
+    if session.trainer.device.type == "cpu" and (reason := native.unavailable()) is not None:
+        say(f"kernels: {reason}; going on with torch's own operators, a quarter slower")
     trainer, splits = session.trainer, session.splits
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     held_out = len(splits.validation) if splits.validation is not None else 0

@@ -24,17 +24,26 @@ def mean_over_elements(x: Tensor) -> Tensor:
 def term_bits(step: StepCoefficients, reverse: ReverseStep, x_0: Tensor, x_t: Tensor, levels: int) -> Tensor:
     """One term of the bound in bits/dim `[batch]`: the decoder's -log p(x_0 | x_1) at the first step (Eq. 5),
 
-    KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) at the others (Eq. 6).
+    KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) at the others (Eq. 6). Rows may be at different steps.
     """
-    kl = mean_over_elements(posterior(step, x_0, x_t).kl(reverse.distribution))
-    decoder = -mean_over_elements(reverse.distribution.discretized_log_likelihood(x_0, levels))
-    return torch.where(step.is_first.flatten() > 0, decoder, kl) / math.log(2.0)
+    first = step.is_first.flatten() > 0
+    return torch.where(first, decoder_bits(reverse, x_0, levels), kl_bits(step, reverse, x_0, x_t))
+
+
+def kl_bits(step: StepCoefficients, reverse: ReverseStep, x_0: Tensor, x_t: Tensor) -> Tensor:
+    """A term of the bound that is not the first one, in bits/dim `[batch]` (Eq. 6)."""
+    return mean_over_elements(posterior(step, x_0, x_t).kl(reverse.distribution)) / math.log(2.0)
+
+
+def decoder_bits(reverse: ReverseStep, x_0: Tensor, levels: int) -> Tensor:
+    """The first term of the bound, in bits/dim `[batch]` (Eq. 5)."""
+    return mean_over_elements(reverse.distribution.discretized_log_likelihood(x_0, levels)) / -math.log(2.0)
 
 
 def prior_bits(diffusion: Diffusion, x_0: Tensor) -> Tensor:
     """KL(q(x_T | x_0) || N(0, I)) in bits/dim `[batch]` (Eq. 7): what the chain's end still knows of the data."""
-    last = torch.full((len(x_0),), len(diffusion.schedule) - 1, device=x_0.device)
-    end = forward_marginal(diffusion.schedule.at(last, x_0), x_0)
+    schedule = diffusion.schedule
+    end = forward_marginal(schedule.at_position(len(schedule) - 1, x_0), x_0)
     standard = Gaussian(torch.zeros_like(x_0), torch.zeros_like(end.log_variance))
     return mean_over_elements(end.kl(standard)) / math.log(2.0)
 
@@ -63,16 +72,15 @@ def bound_terms(
     """
     schedule = diffusion.schedule
     for position in reversed(range(len(schedule))):
-        t = torch.full((len(x_0),), position, device=x_0.device)
-        step = schedule.at(t, x_0)
+        step = schedule.at_position(position, x_0)
         eps = noise()
         x_t = diffuse(step, x_0, eps)
-        output = predict(x_t, torch.full_like(t, int(schedule.timesteps[position])))
+        output = predict(x_t, schedule.timestep(position, x_0.device))
         reverse = reverse_step(step, diffusion.parameterization, output, x_t, clip=clip)
         predicted_eps = (step.sqrt_recip_alpha_bar * x_t - reverse.x_0) / step.sqrt_recipm1_alpha_bar
         yield BoundTerm(
             position,
-            term_bits(step, reverse, x_0, x_t, diffusion.levels),
+            (kl_bits(step, reverse, x_0, x_t) if position else decoder_bits(reverse, x_0, diffusion.levels)),
             mean_over_elements((reverse.x_0 - x_0) ** 2),
             mean_over_elements((predicted_eps - eps) ** 2),
         )

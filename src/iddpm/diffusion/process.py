@@ -12,7 +12,10 @@ from iddpm.diffusion.respacing import strided
 from iddpm.diffusion.schedule import NoiseSchedule
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""(x_t `[batch, channels, *size]`, original timesteps int64 `[batch]`) -> output: a network with conditions bound."""
+"""(x_t `[batch, channels, *size]`, original timestep int64 `[1]` of all of them) -> output `[batch, ...]`: a network
+
+with its conditions bound. One timestep for the batch, so that whatever depends on it alone is computed once.
+"""
 
 
 @dataclass(frozen=True)

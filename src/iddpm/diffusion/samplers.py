@@ -86,7 +86,6 @@ def _reverse_at(
     diffusion: Diffusion, predict: Predict, x: Tensor, position: int, clip: bool
 ) -> tuple[StepCoefficients, ReverseStep]:
     schedule = diffusion.schedule
-    t = torch.full((len(x),), position, device=x.device)
-    step = schedule.at(t, x)
-    output = predict(x, torch.full_like(t, int(schedule.timesteps[position])))
+    step = schedule.at_position(position, x)
+    output = predict(x, schedule.timestep(position, x.device))
     return step, reverse_step(step, diffusion.parameterization, output, x, clip=clip)

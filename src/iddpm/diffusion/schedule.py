@@ -57,6 +57,7 @@ class NoiseSchedule:
     timesteps: Tensor
     num_train_timesteps: int
     _tables: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, init=False, repr=False)
+    _timesteps: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         betas, timesteps = self.betas, self.timesteps
@@ -130,11 +131,25 @@ class NoiseSchedule:
 
         They come on the device and in the floating type of `like` `[batch, ...]`, shaped to broadcast over it.
         """
+        rows = self._table(like).index_select(0, t).reshape(len(t), -1, *[1] * (like.ndim - 1))
+        return StepCoefficients(*rows.unbind(1))
+
+    def at_position(self, position: int, like: Tensor) -> StepCoefficients:
+        """The coefficients of one step for a whole batch, each `[1, 1, ...]`: a view, without a copy to the device."""
+        row = self._table(like)[position].reshape(1, -1, *[1] * (like.ndim - 1))
+        return StepCoefficients(*row.unbind(1))
+
+    def timestep(self, position: int, device: torch.device) -> Tensor:
+        """The original timestep of one step, int64 `[1]` on `device`: a view, without a copy to the device."""
+        if device not in self._timesteps:
+            self._timesteps[device] = self.timesteps.to(device)
+        return self._timesteps[device][position : position + 1]
+
+    def _table(self, like: Tensor) -> Tensor:
         key = (like.device, like.dtype)
         if key not in self._tables:
             self._tables[key] = self._columns.to(dtype=like.dtype).to(device=like.device)
-        rows = self._tables[key].index_select(0, t).reshape(len(t), -1, *[1] * (like.ndim - 1))
-        return StepCoefficients(*rows.unbind(1))
+        return self._tables[key]
 
 
 def from_betas(betas: Sequence[float] | Tensor) -> NoiseSchedule:

@@ -46,16 +46,14 @@ class ResidualBlock(nn.Module):
         return recomputed(self._forward, self.recompute and self.training, x, embedding)
 
     def _forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv_in(F.silu(self.norm_in(x)))
+        h = self.conv_in(self.norm_in(x, silu=True))
         condition = self.embedding(F.silu(embedding))
-        condition = condition.reshape(*condition.shape, *[1] * (x.ndim - 2))
         if self.scale_shift_norm:
-            scale, shift = condition.chunk(2, dim=1)
-            h = self.norm_out(h) * (1 + scale) + shift
+            h = self.norm_out(h, condition, silu=True)
         else:
-            h = self.norm_out(h + condition)
-        out: Tensor = self.skip(x) + self.conv_out(self.dropout(F.silu(h)))
-        return out
+            h = self.norm_out(h + condition.reshape(*condition.shape, *[1] * (x.ndim - 2)), silu=True)
+        out: Tensor = self.conv_out(self.dropout(h))
+        return out.add_(self.skip(x))  # in place: a convolution's gradient needs nothing of its result
 
 
 class Downsample(nn.Module):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from torch import nn
+from torch import Tensor, nn
+
+from iddpm.networks.native import norm_silu
 
 CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
     1: nn.Conv1d,
@@ -26,9 +28,19 @@ def convolution(
     return CONVOLUTIONS[dimensions](in_channels, out_channels, kernel, stride=stride, padding=kernel // 2)  # type: ignore[arg-type]
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation, and in the same pass what the network does next.
+
+    `[batch, channels, *size]` to the same; scale_shift: `[batch or 1, 2 channels]`, see `norm_silu`.
+    """
+
+    def forward(self, x: Tensor, scale_shift: Tensor | None = None, *, silu: bool = False) -> Tensor:
+        return norm_silu(x, self.weight, self.bias, scale_shift, groups=self.num_groups, eps=self.eps, silu=silu)
+
+
+def group_norm(channels: int) -> GroupNorm:
     """Group normalisation in 32 groups, or as many as divide an odd number of channels."""
-    return nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels)
+    return GroupNorm(math.gcd(NORM_GROUPS, channels), channels)
 
 
 def zeroed(module: nn.Module) -> nn.Module:

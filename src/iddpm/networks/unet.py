@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from iddpm.errors import UserError
 from iddpm.networks.attention import Attention
@@ -151,7 +150,10 @@ class UNet(nn.Module):
         self.conv_out = zeroed(convolution(len(size), widths[0], out_channels))
 
     def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
-        """The output at `x` `[batch, in, *size]` for original timesteps `t` `[batch]` and int64 `classes` `[batch]`."""
+        """The output at `x` `[batch, in, *size]` for original timesteps `t` and int64 `classes` `[batch]`.
+
+        `t` is `[batch]`, or `[1]` where the whole batch is at one timestep: its embedding is then computed once.
+        """
         self._check_input(x, classes)
         embedding = self.time_embedding(t)
         if self.class_embedding is not None:
@@ -164,7 +166,7 @@ class UNet(nn.Module):
         h = self.middle(h, embedding)
         for stage in self.decoder:
             h = stage(torch.cat([h, skipped.pop()], dim=1), embedding)
-        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
+        out: Tensor = self.conv_out(self.norm_out(h, silu=True))
         return out
 
     def _check_input(self, x: Tensor, classes: Tensor | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,12 @@ class Session:
     """One process's part in training a run, from where the run is to its last step."""
 
     def __init__(
-        self, config: Config, splits: Splits, run: RunDirectory | Path | str, device: torch.device | str = "cpu"
+        self,
+        config: Config,
+        splits: Splits,
+        run: RunDirectory | Path | str,
+        device: torch.device | str = "cpu",
+        tell: Callable[[str], None] = warnings.warn,
     ) -> None:
         self.config = config
         self.splits = splits
@@ -106,7 +112,7 @@ class Session:
         processes = Processes.from_environment(torch.device(device))
         batch_indices(0, config.training.batch_size, len(splits.train), config.training.seed)
         self._mine = processes.share_of(config.training.batch_size)
-        self.trainer = Trainer(config, splits.spec, device, processes)
+        self.trainer = Trainer(config, splits.spec, device, processes, tell)
         self._check_strides()
         self.window = Window(config.diffusion.num_timesteps)
         self.records = Records(self.run.metrics)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from iddpm.acceleration import chosen_precision, compile_network, computing_in, is_worth_compiling, set_up
 from iddpm.build import build_objective, build_timestep_sampler
 from iddpm.config import Config, DatasetSpec
 from iddpm.diffusion import Losses, diffuse
@@ -46,7 +48,12 @@ class Trainer:
     """A model in training. Everything that changes from step to step is in here, and in `TrainingState` on disk."""
 
     def __init__(
-        self, config: Config, spec: DatasetSpec, device: torch.device | str = "cpu", processes: Processes | None = None
+        self,
+        config: Config,
+        spec: DatasetSpec,
+        device: torch.device | str = "cpu",
+        processes: Processes | None = None,
+        tell: Callable[[str], None] = warnings.warn,
     ) -> None:
         self.config = config
         self.spec = spec
@@ -55,6 +62,10 @@ class Trainer:
         torch.manual_seed(config.training.seed)
         self.model = Model.fresh(config, spec).to(self.device)
         self.network = self.model.network
+        self.precision = chosen_precision(config.training.precision, self.device, training=True)
+        set_up(self.device, self.precision)
+        if is_worth_compiling(config.training.compile, self.device, config.training.steps):
+            compile_network(self.network, tell)
         self.diffusion = self.model.diffusion
         self.objective = build_objective(config)
         self.timesteps = build_timestep_sampler(config)
@@ -153,8 +164,9 @@ class Trainer:
         conditions = conditions_of(self.config, x_0, labels)
         if not isinstance(self.network, Upsampler):
             conditions.pop("low_resolution")
-        output = self._replica(x_t, t, **conditions)
-        return self.objective(self.diffusion, output, x_0, x_t, t, noise)
+        with computing_in(self.precision, self.device):
+            output = self._replica(x_t, t, **conditions)
+        return self.objective(self.diffusion, output.float(), x_0, x_t, t, noise)
 
     def _diagnose(self, batch: TrainingBatch, what: str, losses: Tensor, t: Tensor) -> None:
         raise DivergedError(diagnosis(self, batch, what, losses.detach().cpu(), t.cpu()))

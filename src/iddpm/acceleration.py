@@ -1,0 +1,159 @@
+"""How a network is run on a device: precision, compilation, and settings of the process. None of it is the model's.
+
+On a CPU the time between convolutions is in our own kernels (`networks.native`), and freed memory stays with the
+process. On a GPU it is in torch's compiler, and matrix products may be rounded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from iddpm.errors import UserError
+from iddpm.networks import native
+
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+"""float32 rounds nothing; tf32 lets a GPU round what it multiplies to 10 bits; bfloat16 computes the network's layers
+
+(not the diffusion, the loss or the weights) in 8 bits, on a GPU or on a CPU that is made for it.
+"""
+Compile = Literal["auto", "on", "off"]
+"""Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
+
+WORTH_COMPILING = 10_000
+"""Calls of the network after which a minute of compiling has paid on a GPU."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+_KEPT = 2**30
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let glibc keep large pieces of memory that are freed, for the next tensor; False where there is no glibc.
+
+    By default every large tensor is fresh from the kernel, page by page: an eighth of the time of a forward pass.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _KEPT)) and bool(mallopt(_M_TRIM_THRESHOLD, _KEPT))
+
+
+def chosen_precision(precision: Precision, device: torch.device, *, training: bool) -> Precision:
+    """What "auto" means: bfloat16 to train on a GPU that has it, tf32 for other work on a GPU, float32 elsewhere.
+
+    UserError for bfloat16 on a device that has none.
+    """
+    has_bfloat16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
+    if precision == "bfloat16" and not has_bfloat16:
+        raise UserError(f"precision: {device} does not compute in bfloat16; use float32 or tf32")
+    if precision != "auto":
+        return precision
+    if device.type != "cuda":
+        return "float32"
+    return "bfloat16" if training and has_bfloat16 else "tf32"
+
+
+def set_up(device: torch.device, precision: Precision) -> None:
+    """Settings of the process for work on `device` in a precision that is not "auto"."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    if device.type == "cuda":
+        rounds = precision != "float32"
+        torch.backends.cuda.matmul.allow_tf32 = rounds
+        torch.backends.cudnn.allow_tf32 = rounds
+        torch.backends.cudnn.benchmark = True  # shapes hardly change
+
+
+def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a network computes; its output is for the caller to make float32 again."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def is_worth_compiling(compile: Compile, device: torch.device, calls: int) -> bool:
+    """Whether torch's compiler is to be used for `calls` of a network.
+
+    Not on a CPU unless it is asked for: there it takes a minute, and gives less than our kernels (docs/decisions.md).
+    """
+    return compile == "on" or (compile == "auto" and device.type == "cuda" and calls >= WORTH_COMPILING)
+
+
+def compile_network(network: nn.Module, tell: Callable[[str], None]) -> None:
+    """Have a network compiled when it is first called, and go on without if that fails, after one line through `tell`.
+
+    What is compiled is kept for later processes. State dicts and names are as before.
+    """
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))) and not os.environ.get("CXX"):
+        tell("compile: no C++ compiler is installed; going on without")
+        return
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_CompileCache.folder()))
+    unfinished = _CompileCache(tell)
+    torch._dynamo.config.recompile_limit = 32  # a network is called with few shapes, but with more than 8
+    compiled = torch.compile(network._call_impl, dynamic=False)
+
+    def call(*inputs: Any, **named: Any) -> Any:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of the compiler, about itself
+                out = compiled(*inputs, **named)
+        except (UserError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            network._compiled_call_impl = None
+            unfinished.done()
+            tell(f"compile: failed ({str(error).strip().splitlines()[0][:120]}); going on without")
+            return network(*inputs, **named)
+        unfinished.done()
+        return out
+
+    network._compiled_call_impl = call
+
+
+class _CompileCache:
+    """A note beside what torch keeps of its compilations, for as long as one is under way.
+
+    A process that was killed meanwhile leaves its note, and may leave half a library, which would crash whoever loads
+    it: whoever finds the note of a dead process empties the cache.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        folder = self.folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        for note in folder.glob("compiling-*"):
+            if not _is_running(int(note.name.split("-")[1])):
+                tell("compile: one was interrupted earlier; emptying the cache, and compiling anew")
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True, exist_ok=True)
+                break
+        self._note = folder / f"compiling-{os.getpid()}"
+        self._note.touch()
+
+    @staticmethod
+    def folder() -> Path:
+        return native.cache_folder() / "torch"
+
+    def done(self) -> None:
+        self._note.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

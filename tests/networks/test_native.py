@@ -1,0 +1,166 @@
+"""The C++ kernels: the same numbers as torch's operators, and never a reason not to run."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from iddpm.networks import UNet, native
+from iddpm.networks.native import library
+
+available = pytest.mark.skipif(native.unavailable() is not None, reason="no compiler here")
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    library.load.cache_clear()
+    yield tmp_path / "iddpm"
+    library.load.cache_clear()
+
+
+def inputs(shape: tuple[int, ...], rows: int | None) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(shape, generator=generator).to(memory_format=torch.channels_last) * 2 + 3
+    channels = shape[1]
+    vectors = [torch.randn(channels, generator=generator) for _ in range(2)]
+    return [x, *vectors] + ([torch.randn(rows, 2 * channels, generator=generator)] if rows else [])
+
+
+@available
+@pytest.mark.parametrize("silu", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "groups", "rows"),
+    [
+        ((3, 64, 8, 8), 32, 3),
+        ((4, 64, 4, 4), 32, 1),
+        ((1, 64, 32, 32), 32, 1),  # fewer images than threads: an image is split by groups
+        ((2, 192, 32, 32), 32, 2),  # more than a core's cache: likewise
+        ((2, 96, 5, 3), 32, None),
+        ((2, 6, 4, 4), 2, 2),
+        ((5, 7, 2, 3), 7, None),
+        ((1, 4, 1, 1), 1, 1),
+    ],
+)
+def test_equals_torch(shape: tuple[int, ...], groups: int, rows: int | None, silu: bool) -> None:
+    given = inputs(shape, rows)
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in given]
+        x, weight, bias, *scale_shift = leaves
+        y = native.norm_silu(x, weight, bias, scale_shift[0] if rows else None, groups=groups, eps=1e-5, silu=silu)
+        upstream = torch.linspace(-1, 1, y.numel(), dtype=dtype).reshape(y.shape)
+        results.append([y, *torch.autograd.grad(y, leaves, upstream)])
+        if dtype == torch.float32:
+            assert "NormSilu" in type(y.grad_fn).__name__
+    for expected, actual in zip(*results, strict=True):
+        assert actual.dtype == torch.float32
+        torch.testing.assert_close(
+            actual.double(), expected, rtol=1e-5, atol=2e-5 * float(expected.detach().abs().max())
+        )
+    with torch.no_grad():
+        again = native.norm_silu(*given[:3], given[3] if rows else None, groups=groups, eps=1e-5, silu=silu)
+    assert torch.equal(again, results[1][0])
+
+
+@available
+def test_not_finite_stays_so() -> None:
+    x, weight, bias = inputs((2, 32, 4, 4), None)
+    x[1, 5, 2, 2] = float("nan")
+    y = native.norm_silu(x, weight, bias, None, groups=8, eps=1e-5, silu=True)
+    assert torch.isfinite(y[0]).all()
+    assert torch.isnan(y[1, 4:8]).all()
+    assert torch.isfinite(y[1, 8:]).all()
+    large = native.norm_silu(x[:1], weight * 1e4, bias, None, groups=8, eps=1e-5, silu=True)
+    assert torch.isfinite(large).all()
+
+
+@available
+def test_network_is_the_same_with_and_without() -> None:
+    torch.manual_seed(0)
+    network = UNet((8, 8), 1, 2, channels=32, attention_resolutions=(4,)).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    x, t = torch.randn(3, 1, 8, 8), torch.tensor([5, 50, 500])
+    names = [name for name, _ in network.named_parameters()]
+
+    def run() -> list[Tensor]:
+        out = network(x, t)
+        return [out, *torch.autograd.grad(out.square().mean(), list(network.parameters()))]
+
+    ours = run()
+    with native.disabled():
+        theirs = run()
+    for name, a, b in zip(["output", *names], ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-6, msg=lambda said, name=name: f"{name}: {said}")
+
+
+def test_one_timestep_for_the_batch() -> None:
+    torch.manual_seed(0)
+    network = UNet((8, 8), 1, 2, channels=32, attention_resolutions=(4,), num_classes=3).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        x, classes = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
+        torch.testing.assert_close(network(x, torch.tensor([7]), classes), network(x, torch.full((4,), 7), classes))
+
+
+def test_without_a_compiler(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert native.unavailable() == "no C++ compiler is installed"
+    x, weight, bias = inputs((2, 32, 4, 4), None)
+    assert native.norm_silu(x, weight, bias, None, groups=8, eps=1e-5, silu=True).shape == x.shape
+    assert not empty_cache.exists()
+
+
+@available
+def test_a_compiler_that_fails(empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "cxx"
+    broken.write_text("#!/bin/sh\necho 'x.cpp:1: error: out of luck' >&2\nexit 1\n")
+    broken.chmod(broken.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("CXX", str(broken))
+    reason = native.unavailable()
+    assert reason is not None
+    assert "out of luck" in reason
+    assert not list(empty_cache.iterdir())
+
+
+@available
+def test_built_once_and_again_when_damaged(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert native.unavailable() is None
+    (built,) = empty_cache.glob("*.so")
+    when = built.stat().st_mtime_ns
+    library.load.cache_clear()
+    assert native.unavailable() is None
+    assert built.stat().st_mtime_ns == when
+    whole = built.read_bytes()
+    built.unlink()  # it may be mapped: what follows is another file
+    built.write_bytes(whole[: len(whole) // 2])
+    library.load.cache_clear()
+    assert native.unavailable() is None
+    assert len(built.read_bytes()) == len(whole)
+    assert sorted(path.suffix for path in empty_cache.iterdir()) == [".sha256", ".so"]
+
+
+@available
+def test_wrong_numbers_are_not_used(empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = tmp_path / "wrong.cpp"
+    wrong.write_text(library.SOURCE.read_text().replace("1.0f + given[c]", "1.1f + given[c]"))
+    monkeypatch.setattr(library, "SOURCE", wrong)
+    assert native.unavailable() == "the compiler made kernels that give wrong numbers"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o500)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    library.load.cache_clear()
+    assert "cannot be written" in str(native.unavailable())
+    library.load.cache_clear()
