@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,22 +40,6 @@ SIZES = {
 }
 
 
-def ours(size: Size) -> nn.Module:
-    """iddpm's network, in the memory layout that iddpm gives it."""
-    from iddpm.networks import UNet
-
-    return UNet(
-        (size.side, size.side),
-        size.image_channels,
-        2 * size.image_channels,
-        channels=size.channels,
-        channel_multipliers=size.multipliers,
-        num_res_blocks=size.blocks,
-        attention_resolutions=size.attention,
-        num_heads=size.heads,
-    )
-
-
 class Diffusers(nn.Module):
     """`diffusers.UNet2DModel` with the paper's scale-shift normalisation and as many blocks, widths and heads."""
 
@@ -83,7 +66,7 @@ class Diffusers(nn.Module):
         return out
 
 
-def ddp(size: Size) -> nn.Module:
+def ddp(size: Size, *, learned_variance: bool = True) -> nn.Module:
     """denoising-diffusion-pytorch's `Unet`: its own architecture, with fewer FLOPs at the same widths."""
     stand_in_for_torchvision()
     from denoising_diffusion_pytorch import Unet
@@ -93,21 +76,15 @@ def ddp(size: Size) -> nn.Module:
         dim=size.channels,
         dim_mults=size.multipliers,
         channels=size.image_channels,
-        out_dim=2 * size.image_channels,
+        out_dim=(2 if learned_variance else 1) * size.image_channels,
         full_attn=attends,
         attn_heads=size.heads,
     )
     return network
 
 
-PEERS: dict[str, Callable[[Size], nn.Module]] = {
-    "diffusers": Diffusers,
-    "denoising-diffusion-pytorch": ddp,
-}
-
-
 def stand_in_for_torchvision() -> None:
-    """Let denoising-diffusion-pytorch be imported where torchvision or pytorch-fid are not: its networks use neither."""
+    """Let denoising-diffusion-pytorch be imported without torchvision and pytorch-fid: its networks use neither."""
     for name in ("torchvision", "torchvision.transforms", "torchvision.utils", "torchvision.datasets"):
         _stand_in(name)
     for name in ("pytorch_fid", "pytorch_fid.fid_score", "pytorch_fid.inception"):

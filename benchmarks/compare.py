@@ -1,0 +1,242 @@
+"""Side by side: iddpm against diffusers and denoising-diffusion-pytorch, at matched networks, in one run.
+
+    python -m benchmarks.compare [--rounds 5] [--seconds 1.5] [--sizes S,M,L]
+
+Every contestant has its own process; their turns alternate (A B C A B C ...), and each figure is the median of its
+turns. Writes docs/results/speed.json and the tables in docs/results/speed.md. About twelve minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from benchmarks.contestants import CONTESTANTS, STEPS
+from benchmarks.matched import SIZES
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+
+
+class Case(NamedTuple):
+    """One measurement: a piece of work at a size and a batch."""
+
+    work: str
+    size: str
+    batch: int
+
+    @property
+    def name(self) -> str:
+        """For a table."""
+        return f"{self.size} b{self.batch}"
+
+
+FORWARD = [Case("forward", size, batch) for size, large in (("S", 64), ("M", 64), ("L", 16)) for batch in (1, large)]
+TRAINING = [Case("training", size, batch) for size, batch in (("S", 128), ("M", 32), ("L", 8))]
+LOOPS = [Case("sampling", size, batch) for size in ("S", "M") for batch in (1, 64)]
+SCORING = [case._replace(work="scoring") for case in LOOPS]
+MEMORY = TRAINING
+
+
+class Process:
+    """A contestant at work."""
+
+    def __init__(self, name: str) -> None:
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.contestants", name]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, case: Case, seconds: float) -> dict[str, float]:
+        """The answer to one task."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps({**case._asdict(), "seconds": seconds}), file=self._process.stdin, flush=True)
+        answer: dict[str, float] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def end(self) -> None:
+        """No more tasks."""
+        self._process.communicate()
+
+
+def measure(cases: list[Case], names: list[str], rounds: int, seconds: float) -> dict[str, Any]:
+    """Seconds a call of every case and contestant, of every round."""
+    processes = {name: Process(name) for name in names}
+    found: dict[str, Any] = {}
+    for case in cases:
+        turns: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(rounds):
+            for name, process in processes.items():
+                turns[name].append(process.ask(case, seconds)["seconds"])
+        found[f"{case.work} {case.name}"] = turns
+        medians = {name: statistics.median(values) for name, values in turns.items()}
+        print(
+            f"{case.work} {case.name}: images/s",
+            {n: round(case.batch / s, 1) for n, s in medians.items()},
+            file=sys.stderr,
+        )
+    for process in processes.values():
+        process.end()
+    return found
+
+
+def memory(case: Case, name: str) -> float:
+    """Bytes at the peak of a process that trains for three steps."""
+    process = Process(name)
+    peak = 0.0
+    for _ in range(3):
+        peak = process.ask(case, 0)["peak_bytes"]
+    process.end()
+    return peak
+
+
+def peaks() -> dict[str, float]:
+    """FLOP/s of the best matrix product and the best convolution that torch does here."""
+    a = torch.randn(2048, 2048)
+    convolution = nn.Conv2d(128, 128, 3, padding=1).to(memory_format=torch.channels_last)
+    x = torch.randn(64, 128, 16, 16).to(memory_format=torch.channels_last)
+
+    def best(work: Any) -> float:
+        times = []
+        for _ in range(10):
+            begun = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - begun)
+        return min(times)
+
+    with torch.no_grad():
+        product, filtering = best(lambda: a @ a), best(lambda: convolution(x))
+    return {"matrix product": 2 * 2048**3 / product, "3x3 convolution": 2 * 9 * 128 * 128 * 64 * 16 * 16 / filtering}
+
+
+def run(rounds: int, seconds: float, sizes: set[str]) -> dict[str, Any]:
+    """All measurements."""
+    names = list(CONTESTANTS)
+    ours = names[0]
+
+    def chosen(cases: list[Case]) -> list[Case]:
+        return [case for case in cases if case.size in sizes]
+
+    facts = {}
+    for name in names[:3]:
+        process = Process(name)
+        facts[name] = {size: process.ask(Case("facts", size, 1), 0) for size in SIZES if size in sizes}
+        process.end()
+    top = peaks()
+    timings = measure(chosen(FORWARD + TRAINING), names, rounds, seconds)
+    # The loop and the bare network take turns in the same process.
+    loops: dict[str, Any] = {}
+    for case in chosen(LOOPS + SCORING):
+        process = Process(ours)
+        turns: dict[str, list[float]] = {"loop": [], "bare": []}
+        other = Process(ours)
+        for _ in range(2 * rounds):
+            turns["loop"].append(process.ask(case, seconds)["seconds"] / STEPS)
+            turns["bare"].append(other.ask(case._replace(work="forward"), seconds)["seconds"])
+        process.end()
+        other.end()
+        loops[f"{case.work} {case.name}"] = turns
+        ratio = statistics.median(a / b for a, b in zip(turns["loop"], turns["bare"], strict=True))
+        print(f"{case.work} {case.name}: loop over bare network {ratio:.3f}", file=sys.stderr)
+    peak_bytes = {case.name: {name: memory(case, name) for name in names} for case in chosen(MEMORY)}
+    return {
+        "machine": {
+            "processor": processor(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "date": time.strftime("%Y-%m-%d"),
+            "peaks": top,
+        },
+        "rounds": rounds,
+        "facts": facts,
+        "seconds": timings,
+        "loops": loops,
+        "peak_bytes": peak_bytes,
+    }
+
+
+def processor() -> str:
+    """Its name and widest vectors."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return f"{name} ({'AMX, ' if 'amx_bf16' in flags else ''}{'AVX-512' if 'avx512f' in flags else 'AVX2'})"
+
+
+def tables(results: dict[str, Any]) -> str:
+    """The results for a person."""
+    machine, facts = results["machine"], results["facts"]
+    ours, diffusers, other, rounded = CONTESTANTS
+    top = {name: value / 1e9 for name, value in machine["peaks"].items()}
+    lines = [
+        "# Speed, side by side",
+        "",
+        "`python -m benchmarks.compare` made this page. Medians of interleaved turns,"
+        f" each contestant in its own process with its own defaults; {machine['processor']}, {machine['threads']} threads,"
+        f" torch {machine['torch']}, {machine['date']}. Peak here: {top['matrix product']:.0f} GFLOP/s (matrix product),"
+        f" {top['3x3 convolution']:.0f} (3x3 convolution).",
+        "",
+        "All compute in float32 but for the last column. Networks: "
+        + "; ".join(
+            f"{size}: {facts[ours][size]['parameters'] / 1e6:.2f} M parameters, {facts[ours][size]['flops'] / 1e9:.3f}"
+            f" GFLOP an image (diffusers {facts[diffusers][size]['flops'] / 1e9:.3f},"
+            f" denoising-diffusion-pytorch {facts[other][size]['flops'] / 1e9:.3f}: another network)"
+            for size in facts[ours]
+        )
+        + ".",
+        "",
+        f"| images/s | {ours} | {diffusers} | {other} | ratio to {diffusers} | share of convolution peak | {rounded} |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for key, turns in results["seconds"].items():
+        work, size, batch = key.split()
+        count = int(batch[1:])
+        speed = {name: count / statistics.median(values) for name, values in turns.items()}
+        ratios = [b / a for a, b in zip(turns[ours], turns[diffusers], strict=True)]
+        needed = facts[ours][size]["flops"] * (3 if work == "training" else 1)
+        share = speed[ours] * needed / machine["peaks"]["3x3 convolution"]
+        lines.append(
+            f"| {work} {size} {batch} | {speed[ours]:.1f} | {speed[diffusers]:.1f} | {speed[other]:.1f} |"
+            f" **{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f}) | {share:.0%} |"
+            f" {speed[rounded]:.1f} |"
+        )
+    lines += ["", "| loop over the bare network | ratio |", "|---|---|"]
+    for key, turns in results["loops"].items():
+        ratios = sorted(a / b for a, b in zip(turns["loop"], turns["bare"], strict=True))
+        middle = statistics.median(ratios)
+        lines.append(f"| {key} | {middle:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}) |")
+    lines += ["", f"| peak memory of training, MB | {' | '.join(CONTESTANTS)} |", "|---|---|---|---|---|"]
+    for key, peak in results["peak_bytes"].items():
+        lines.append(f"| {key} | {' | '.join(f'{peak[name] / 2**20:.0f}' for name in CONTESTANTS)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of work a turn, at least one call")
+    parser.add_argument("--sizes", default="S,M,L")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    results = run(arguments.rounds, arguments.seconds, set(arguments.sizes.split(",")))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "speed.json").write_text(json.dumps(results, indent=1) + "\n")
+    page = tables(results)
+    (arguments.out / "speed.md").write_text(page)
+    print(page)
+
+
+if __name__ == "__main__":
+    main()

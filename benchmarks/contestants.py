@@ -1,0 +1,247 @@
+"""What each contestant does for a measurement, as its users would: a forward pass, a step of sampling, of training.
+
+Every contestant runs in a process of its own (`python -m benchmarks.contestants NAME`), so that none profits from
+another's settings. It reads one task a line from standard input, as JSON, and answers with seconds a call.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.matched import SIZES, Diffusers, Size, ddp, flops, parameters
+
+T = 1000
+STEPS = 25
+"""Of the chain that is sampled or scored where the loop around the network is measured."""
+
+
+class Contestant(ABC):
+    """One implementation. Each method prepares a piece of work and returns what does it once."""
+
+    @abstractmethod
+    def network(self, size: Size) -> nn.Module:
+        """The matched network, in evaluation mode."""
+
+    @abstractmethod
+    def training(self, size: Size, batch: int) -> Callable[[], object]:
+        """A whole training step on a batch that is in memory."""
+
+    @abstractmethod
+    def sampling(self, size: Size, batch: int) -> Callable[[], object]:
+        """A batch of samples in `STEPS` steps."""
+
+    def forward(self, size: Size, batch: int) -> Callable[[], object]:
+        """The network alone, as sampling calls it."""
+        network = self.network(size)
+        x, t = torch.randn(batch, *size.shape), torch.full((batch,), 500)
+        return torch.no_grad()(lambda: network(x, t))
+
+
+class Ours(Contestant):
+    """iddpm."""
+
+    precision = "float32"
+
+    def _model(self, size: Size, **training: Any) -> Any:
+        from iddpm.config import Config, DatasetSpec
+        from iddpm.model import Model
+
+        config = Config.model_validate(
+            {
+                "network": {
+                    "channels": size.channels,
+                    "channel_multipliers": size.multipliers,
+                    "num_res_blocks": size.blocks,
+                    "attention_resolutions": size.attention,
+                    "num_heads": size.heads,
+                },
+                "diffusion": {"num_timesteps": T},
+                "training": {"gradient_clip": 1.0, "precision": self.precision, **training},
+            }
+        )
+        spec = DatasetSpec(channels=size.image_channels, size=(size.side, size.side))
+        return config, spec, Model.fresh(config, spec)
+
+    def _ready(self, size: Size) -> Any:
+        model = self._model(size)[2].to("cpu")
+        return model.accelerate(calls=1, precision=self.precision, tell=_tell)
+
+    def network(self, size: Size) -> nn.Module:
+        network: nn.Module = self._ready(size).network
+        return network
+
+    def forward(self, size: Size, batch: int) -> Callable[[], object]:
+        predict = self._ready(size).predict()
+        x, t = torch.randn(batch, *size.shape), torch.full((1,), 500)
+        return torch.no_grad()(lambda: predict(x, t))
+
+    def training(self, size: Size, batch: int) -> Callable[[], object]:
+        from iddpm.training.records import Window
+        from iddpm.training.trainer import Trainer
+
+        config, spec, _ = self._model(size, batch_size=batch)
+        trainer, window = Trainer(config, spec, tell=_tell), Window(T)
+        x_0 = torch.rand(batch, *size.shape) * 2 - 1
+        return lambda: window.add(trainer.optimize(trainer.draw(x_0, None)))
+
+    def sampling(self, size: Size, batch: int) -> Callable[[], object]:
+        from iddpm.sampling import SamplerOptions, sample_batches
+
+        model, options = self._ready(size), SamplerOptions(STEPS)
+        return lambda: list(sample_batches(model, batch, options, batch_size=batch))
+
+    def scoring(self, size: Size, batch: int) -> Callable[[], object]:
+        """The bound on a batch in `STEPS` steps."""
+        from iddpm.diffusion import SeededNoise, bits_per_dim
+
+        model = self._ready(size)
+        diffusion, x_0 = model.diffusion.strided(STEPS), torch.rand(batch, *size.shape) * 2 - 1
+        return lambda: bits_per_dim(diffusion, model.predict(), x_0, SeededNoise(range(batch), size.shape))
+
+
+class OursInBfloat16(Ours):
+    """iddpm with --precision bfloat16."""
+
+    precision = "bfloat16"
+
+
+class DiffusersLibrary(Contestant):
+    """diffusers: its U-Net, its DDPM scheduler, and the loop of its unconditional training example."""
+
+    def network(self, size: Size) -> nn.Module:
+        return Diffusers(size).eval()
+
+    def training(self, size: Size, batch: int) -> Callable[[], object]:
+        from diffusers import DDPMScheduler
+        from diffusers.optimization import get_scheduler
+        from diffusers.training_utils import EMAModel
+
+        network = Diffusers(size).train()
+        average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
+        rates = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=10_000)
+        scheduler = DDPMScheduler(num_train_timesteps=T)
+        x_0 = torch.rand(batch, *size.shape) * 2 - 1
+
+        def step() -> None:
+            noise, t = torch.randn_like(x_0), torch.randint(0, T, (batch,))
+            output = network(scheduler.add_noise(x_0, noise, t), t)[:, : size.image_channels]
+            loss = F.mse_loss(output.float(), noise.float())
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            rates.step()
+            optimizer.zero_grad()
+            average.step(network.parameters())
+            loss.item()
+
+        return step
+
+    def sampling(self, size: Size, batch: int) -> Callable[[], object]:
+        from diffusers import DDPMScheduler
+
+        network = Diffusers(size).eval()
+        scheduler = DDPMScheduler(num_train_timesteps=T, variance_type="learned_range")
+        scheduler.set_timesteps(STEPS)
+
+        @torch.no_grad()
+        def sample() -> Tensor:
+            x = torch.randn(batch, *size.shape)
+            for t in scheduler.timesteps:
+                x = scheduler.step(network(x, t), t, x).prev_sample
+            return x
+
+        return sample
+
+
+class DenoisingDiffusionPytorch(Contestant):
+    """denoising-diffusion-pytorch: its U-Net, its diffusion, its trainer's step."""
+
+    def network(self, size: Size) -> nn.Module:
+        return ddp(size).eval()
+
+    def _diffusion(self, size: Size) -> nn.Module:
+        network = ddp(size, learned_variance=False)
+        from denoising_diffusion_pytorch import GaussianDiffusion
+
+        diffusion: nn.Module = GaussianDiffusion(
+            network, image_size=size.side, timesteps=T, sampling_timesteps=STEPS, objective="pred_noise"
+        )
+        return diffusion
+
+    def training(self, size: Size, batch: int) -> Callable[[], object]:
+        from ema_pytorch import EMA
+
+        diffusion = self._diffusion(size).train()
+        average = EMA(diffusion, beta=0.995, update_every=10)
+        optimizer = torch.optim.Adam(diffusion.parameters(), lr=1e-4, betas=(0.9, 0.99))
+        x_0 = torch.rand(batch, *size.shape)
+
+        def step() -> None:
+            loss = diffusion(x_0)
+            loss.backward()
+            nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            average.update()
+            loss.item()
+
+        return step
+
+    def sampling(self, size: Size, batch: int) -> Callable[[], object]:
+        diffusion = self._diffusion(size).eval()
+        return torch.no_grad()(lambda: diffusion.sample(batch_size=batch))  # type: ignore[operator]
+
+
+CONTESTANTS: dict[str, type[Contestant]] = {
+    "iddpm": Ours,
+    "diffusers": DiffusersLibrary,
+    "denoising-diffusion-pytorch": DenoisingDiffusionPytorch,
+    "iddpm, bfloat16": OursInBfloat16,
+}
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def serve(contestant: Contestant) -> None:
+    """Answer tasks until standard input ends."""
+    ready: tuple[Any, Callable[[], object]] | None = None
+    for line in sys.stdin:
+        task = json.loads(line)
+        size, batch, work = SIZES[task["size"]], task["batch"], task["work"]
+        if work == "facts":
+            network = contestant.network(size)
+            answer: dict[str, float] = {"parameters": parameters(network), "flops": flops(network, size)}
+        else:
+            key = (size.name, batch, work)
+            if ready is None or ready[0] != key:
+                ready = None  # free the last one first
+                torch.manual_seed(0)
+                ready = key, getattr(contestant, work)(size, batch)
+                ready[1]()
+            begun = time.perf_counter()
+            calls = 0
+            while calls == 0 or time.perf_counter() - begun < task["seconds"]:
+                ready[1]()
+                calls += 1
+            answer = {
+                "seconds": (time.perf_counter() - begun) / calls,
+                "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    serve(CONTESTANTS[sys.argv[1]]())
