@@ -14,6 +14,8 @@ from iddpm.networks.layers import AVERAGE_POOLS, convolution, group_norm, zeroed
 class ResidualBlock(nn.Module):
     """Two convolutions around the embedding of the timestep: `[batch, in, *size]` -> `[batch, out, *size]`.
 
+    embedding: after its SiLU, `[batch or 1, embedding_size]`, so that it is computed once for all blocks.
+
     scale_shift_norm: the embedding scales and shifts the second normalisation (the paper's); otherwise it is added
     before it. The last convolution starts at zero.
     recompute: keep no activations for the backward pass but compute them again there.
@@ -47,7 +49,7 @@ class ResidualBlock(nn.Module):
 
     def _forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv_in(self.norm_in(x, silu=True))
-        condition = self.embedding(F.silu(embedding))
+        condition = self.embedding(embedding)
         if self.scale_shift_norm:
             h = self.norm_out(h, condition, silu=True)
         else:

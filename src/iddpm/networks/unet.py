@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from iddpm.errors import UserError
 from iddpm.networks.attention import Attention
@@ -158,6 +159,7 @@ class UNet(nn.Module):
         embedding = self.time_embedding(t)
         if self.class_embedding is not None:
             embedding = embedding + self.class_embedding(classes)
+        embedding = F.silu(embedding)
         skipped = []
         h = x
         for stage in self.encoder:

@@ -34,8 +34,11 @@ class Library:
             self._library = ctypes.CDLL(str(path))
         except OSError as error:
             raise KernelsError(f"{path} cannot be loaded ({error})") from None
-        for name in ("norm_silu_forward", "norm_silu_backward"):
-            getattr(self._library, name).restype = None
+        pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+        forward, backward = self._library.norm_silu_forward, self._library.norm_silu_backward
+        forward.restype = backward.restype = None
+        forward.argtypes = [*[pointer] * 4, count, *[pointer] * 3, *[count] * 4, number, count, count]
+        backward.argtypes = [*[pointer] * 5, count, *[pointer] * 6, *[count] * 6]
 
     def forward(
         self, x: Tensor, weight: Tensor, bias: Tensor, scale_shift: Tensor | None, groups: int, eps: float, silu: bool
@@ -54,9 +57,9 @@ class Library:
             _address(mean),
             _address(rstd),
             *_sizes(x, groups),
-            ctypes.c_float(eps),
-            ctypes.c_int64(silu),
-            ctypes.c_int64(torch.get_num_threads()),
+            eps,
+            silu,
+            torch.get_num_threads(),
         )
         return y, mean, rstd
 
@@ -90,26 +93,26 @@ class Library:
             _address(d_bias),
             _address(d_scale_shift),
             *_sizes(x, mean.shape[1]),
-            ctypes.c_int64(silu),
-            ctypes.c_int64(torch.get_num_threads()),
+            silu,
+            torch.get_num_threads(),
         )
         if d_scale_shift is not None and scale_shift is not None and len(scale_shift) == 1:
             d_scale_shift = d_scale_shift.sum(0, keepdim=True)
         return d_x, d_weight.sum(0), d_bias.sum(0), d_scale_shift
 
 
-def _address(tensor: Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
 
 
-def _rows_apart(scale_shift: Tensor | None) -> ctypes.c_int64:
+def _rows_apart(scale_shift: Tensor | None) -> int:
     """Numbers from one row to the next: 0 where one row is for the whole batch."""
-    return ctypes.c_int64(0 if scale_shift is None or len(scale_shift) == 1 else scale_shift.shape[1])
+    return 0 if scale_shift is None or len(scale_shift) == 1 else scale_shift.shape[1]
 
 
-def _sizes(x: Tensor, groups: int) -> tuple[ctypes.c_int64, ...]:
+def _sizes(x: Tensor, groups: int) -> tuple[int, int, int, int]:
     batch, channels, height, width = x.shape
-    return tuple(ctypes.c_int64(number) for number in (batch, channels, height * width, groups))
+    return batch, channels, height * width, groups
 
 
 @cache
