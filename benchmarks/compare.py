@@ -183,8 +183,9 @@ def tables(results: dict[str, Any]) -> str:
         "# Speed, side by side",
         "",
         "`python -m benchmarks.compare` made this page. Medians of interleaved turns,"
-        f" each contestant in its own process with its own defaults; {machine['processor']}, {machine['threads']} threads,"
-        f" torch {machine['torch']}, {machine['date']}. Peak here: {top['matrix product']:.0f} GFLOP/s (matrix product),"
+        f" each contestant in its own process with its own defaults; {machine['processor']},"
+        f" {machine['threads']} threads, torch {machine['torch']}, {machine['date']}."
+        f" Peak here: {top['matrix product']:.0f} GFLOP/s (matrix product),"
         f" {top['3x3 convolution']:.0f} (3x3 convolution).",
         "",
         "All compute in float32 but for the last column. Networks: "

@@ -12,7 +12,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,14 @@ from benchmarks.matched import SIZES, Diffusers, Size, ddp, flops, parameters
 T = 1000
 STEPS = 25
 """Of the chain that is sampled or scored where the loop around the network is measured."""
+
+
+class Scored(NamedTuple):
+    """A peer's model as its bound needs it: betas `[T]`, what the network predicts, and the network."""
+
+    betas: Tensor
+    prediction: str
+    predict: Callable[[Tensor, Tensor], Tensor]
 
 
 class Contestant(ABC):
@@ -122,6 +130,13 @@ class DiffusersLibrary(Contestant):
         return Diffusers(size).eval()
 
     def training(self, size: Size, batch: int) -> Callable[[], object]:
+        x_0 = torch.rand(batch, *size.shape) * 2 - 1
+        return self.learner(size, lambda: x_0, steps=10_000)[0]
+
+    def learner(
+        self, size: Size, data: Callable[[], Tensor], steps: int
+    ) -> tuple[Callable[[], None], Callable[[], Scored]]:
+        """A step on a batch of `data` in [-1, 1], and the averaged model so far, to be scored."""
         from diffusers import DDPMScheduler
         from diffusers.optimization import get_scheduler
         from diffusers.training_utils import EMAModel
@@ -129,12 +144,12 @@ class DiffusersLibrary(Contestant):
         network = Diffusers(size).train()
         average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True)
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
-        rates = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=10_000)
+        rates = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=steps)
         scheduler = DDPMScheduler(num_train_timesteps=T)
-        x_0 = torch.rand(batch, *size.shape) * 2 - 1
 
         def step() -> None:
-            noise, t = torch.randn_like(x_0), torch.randint(0, T, (batch,))
+            x_0 = data()
+            noise, t = torch.randn_like(x_0), torch.randint(0, T, (len(x_0),))
             output = network(scheduler.add_noise(x_0, noise, t), t)[:, : size.image_channels]
             loss = F.mse_loss(output.float(), noise.float())
             loss.backward()
@@ -145,7 +160,13 @@ class DiffusersLibrary(Contestant):
             average.step(network.parameters())
             loss.item()
 
-        return step
+        def averaged() -> Scored:
+            average.store(network.parameters())
+            average.copy_to(network.parameters())
+            half = size.image_channels
+            return Scored(scheduler.betas, "eps", lambda x, t: network(x, t.expand(len(x)))[:, :half])
+
+        return step, averaged
 
     def sampling(self, size: Size, batch: int) -> Callable[[], object]:
         from diffusers import DDPMScheduler
@@ -174,21 +195,25 @@ class DenoisingDiffusionPytorch(Contestant):
         network = ddp(size, learned_variance=False)
         from denoising_diffusion_pytorch import GaussianDiffusion
 
-        diffusion: nn.Module = GaussianDiffusion(
-            network, image_size=size.side, timesteps=T, sampling_timesteps=STEPS, objective="pred_noise"
-        )
+        diffusion: nn.Module = GaussianDiffusion(network, image_size=size.side, timesteps=T, sampling_timesteps=STEPS)
         return diffusion
 
     def training(self, size: Size, batch: int) -> Callable[[], object]:
+        x_0 = torch.rand(batch, *size.shape) * 2 - 1
+        return self.learner(size, lambda: x_0, steps=0)[0]
+
+    def learner(
+        self, size: Size, data: Callable[[], Tensor], steps: int
+    ) -> tuple[Callable[[], None], Callable[[], Scored]]:
+        """As for diffusers."""
         from ema_pytorch import EMA
 
         diffusion = self._diffusion(size).train()
         average = EMA(diffusion, beta=0.995, update_every=10)
         optimizer = torch.optim.Adam(diffusion.parameters(), lr=1e-4, betas=(0.9, 0.99))
-        x_0 = torch.rand(batch, *size.shape)
 
         def step() -> None:
-            loss = diffusion(x_0)
+            loss = diffusion((data() + 1) / 2)
             loss.backward()
             nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
             optimizer.step()
@@ -196,7 +221,11 @@ class DenoisingDiffusionPytorch(Contestant):
             average.update()
             loss.item()
 
-        return step
+        def averaged() -> Scored:
+            best = average.ema_model
+            return Scored(best.betas, "v", lambda x, t: best.model(x, t.expand(len(x))))
+
+        return step, averaged
 
     def sampling(self, size: Size, batch: int) -> Callable[[], object]:
         diffusion = self._diffusion(size).eval()

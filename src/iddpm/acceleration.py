@@ -102,12 +102,13 @@ def compile_network(network: nn.Module, tell: Callable[[str], None]) -> None:
         return
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_CompileCache.folder()))
     unfinished = _CompileCache(tell)
-    torch._dynamo.config.recompile_limit = 32  # a network is called with few shapes, but with more than 8
-    compiled = torch.compile(network._call_impl, dynamic=False)
+    with warnings.catch_warnings(action="ignore"):  # of the compiler, about itself
+        compiled = torch.compile(network._call_impl, dynamic=False)
+        torch._dynamo.config.recompile_limit = 32  # a network is called with few shapes, but with more than 8
 
     def call(*inputs: Any, **named: Any) -> Any:
         try:
-            with warnings.catch_warnings(action="ignore"):  # of the compiler, about itself
+            with warnings.catch_warnings(action="ignore"):
                 out = compiled(*inputs, **named)
         except (UserError, torch.OutOfMemoryError):
             raise

@@ -21,7 +21,7 @@ def test_lines_come_now_and_then_with_the_time_left(
     with ProgressLine("training", 100, 20) as line:
         for done in range(21, 101):
             clock[0] += 1
-            line.update(done, "loss 1")
+            line.update(done, lambda: "loss 1")
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "training: 30/100, 1 min 10 s left  loss 1"
     assert lines[-1] == "training: 100/100, 0 s left  loss 1"

@@ -11,8 +11,9 @@ from torch import multiprocessing
 from iddpm.config import Config
 from iddpm.data import open_source, scale
 from iddpm.errors import DivergedError, UserError
+from iddpm.networks import native
 from iddpm.training.averages import Averages
-from iddpm.training.batches import batch_indices
+from iddpm.training.batches import Ahead, batch_indices
 from iddpm.training.processes import choose_device
 from iddpm.training.records import Records, Window
 from iddpm.training.trainer import StepResult, Trainer
@@ -102,6 +103,74 @@ def test_a_number_that_is_not_finite_stops_training_with_a_diagnosis() -> None:
         Trainer(tiny(), trainer.spec).optimize(trainer.draw(torch.full((16, 1, 8, 8), math.nan), None))
 
 
+def test_a_device_that_works_on_its_own_keeps_its_weights_and_is_heard_of_later() -> None:
+    trainer = trained(tiny(), steps=2)
+    trainer.checks_late = True  # as on a GPU
+    good = trainer.draw(torch.zeros(16, 1, 8, 8), None)
+    bad = trainer.draw(torch.zeros(16, 1, 8, 8), None)
+    bad.x_0[3] = math.nan
+    trainer.optimize(good)
+    trainer.check()
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    trainer.optimize(bad)
+    after = trainer.network.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    with pytest.raises(DivergedError, match=rf"timesteps with such a loss: {int(bad.t[3])}\n"):
+        trainer.optimize(good)
+    trainer.optimize(bad)
+    with pytest.raises(DivergedError, match="the data itself"):
+        trainer.check()
+    trainer.check()  # said once
+
+
+def test_late_checks_change_no_number() -> None:
+    early, late = (trained(tiny(), steps=1) for _ in range(2))
+    late.checks_late = True
+    for trainer in (early, late):
+        for _ in range(3):
+            trainer.optimize(trainer.draw(torch.zeros(16, 1, 8, 8), None))
+    for name, tensor in early.network.state_dict().items():
+        assert torch.equal(tensor, late.network.state_dict()[name]), name
+
+
+@pytest.mark.skipif(native.unavailable() is not None, reason="no compiler here")
+def test_training_with_kernels_equals_training_without() -> None:
+    config = tiny(training={"learning_rate": 1e-4, "warmup_steps": 0})
+    ours = trained(config, steps=20).raw_model()
+    with native.disabled():
+        theirs = trained(config, steps=20).raw_model()
+    for name, tensor in theirs.network.state_dict().items():
+        torch.testing.assert_close(ours.network.state_dict()[name], tensor, rtol=0, atol=1e-4, msg=name)
+
+
+def test_bfloat16_trains_weights_in_float32() -> None:
+    trainer = trained(tiny(training={"precision": "bfloat16"}), steps=3)
+    rounded, exact = trainer.raw_model(), trained(tiny(), steps=3).raw_model()
+    names = exact.network.state_dict()
+    assert all(tensor.dtype == torch.float32 for tensor in rounded.network.state_dict().values())
+    furthest = max(float((rounded.network.state_dict()[n] - t).abs().max()) for n, t in names.items())
+    assert 0 < furthest < 0.01
+
+
+def test_the_next_batch_is_made_while_a_step_runs() -> None:
+    made: list[int] = []
+
+    def make(step: int) -> int:
+        made.append(step)
+        if step == 7:
+            raise OSError("the disk is gone")
+        return 10 * step
+
+    ahead = Ahead(make)
+    assert [ahead.take(step) for step in (4, 5)] == [40, 50]
+    assert ahead.take(2) == 20  # not the one that was begun
+    assert [ahead.take(3), ahead.take(4), ahead.take(5), ahead.take(6)] == [30, 40, 50, 60]
+    with pytest.raises(OSError, match="the disk is gone"):
+        ahead.take(7)
+    ahead.end()
+    assert sorted(made[:4]) == [2, 4, 5, 6]
+
+
 def test_the_diagnosis_names_the_timestep_of_a_microbatch() -> None:
     trainer = Trainer(tiny(training={"microbatch_size": 4}), open_source(tiny().data).spec)
     batch = trainer.draw(torch.zeros(16, 1, 8, 8), None)
@@ -126,7 +195,7 @@ def test_a_batch_larger_than_the_data_is_refused() -> None:
 def test_window_means_are_unweighted_and_by_quarter() -> None:
     window = Window(8)
     t = torch.tensor([0, 1, 2, 7])
-    window.add(StepResult(t, torch.ones(4), torch.tensor([1.0, 3.0, 5.0, 7.0]), None, 2.0, 0.1))
+    window.add(StepResult(t, torch.ones(4), torch.tensor([1.0, 3.0, 5.0, 7.0]), None, torch.tensor(2.0), 0.1))
     means = window.means()
     assert means["simple"] == 4
     assert (means["simple_q0"], means["simple_q1"], means["simple_q3"]) == (2, 5, 7)

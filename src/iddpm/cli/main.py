@@ -17,6 +17,7 @@ COMMANDS = {
     "nll": "score data in bits/dim, term by term",
     "info": "what a model, a configuration or a preset is",
     "report": "one page about a run: samples, curves, bits/dim",
+    "bench": "how fast this machine trains, samples and scores",
 }
 
 BAD_INPUT = 2

@@ -46,7 +46,7 @@ class NllArguments:
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "float32"
-    """What the network computes in: float32 rounds nothing, tf32 and bfloat16 are faster and shift the figure by what they round."""
+    """What the network computes in: float32 rounds nothing, tf32 and bfloat16 are faster and shift the figure."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
     json: bool = False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_NOTES = 0.25
 
 
 class ProgressLine:
@@ -20,6 +22,7 @@ class ProgressLine:
         self._count = count
         self._begun_at = done
         self._begun = self._printed = time.monotonic()
+        self._noted = 0.0
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
@@ -36,17 +39,20 @@ class ProgressLine:
         if self._bar:
             self._bar.stop()
 
-    def update(self, done: int, notes: str = "") -> None:
-        """`done` of the count are done; `notes` are shown beside it."""
-        if self._bar:
-            self._bar.update(self._task, completed=done, notes=notes)
-            return
+    def update(self, done: int, notes: Callable[[], str] = str) -> None:
+        """`done` of the count are done; what `notes` gives is shown beside it, and asked for only when it is shown."""
         now = time.monotonic()
+        if self._bar:
+            if now - self._noted >= SECONDS_BETWEEN_NOTES or done == self._count:
+                self._noted = now
+                self._bar.update(self._task, notes=notes())
+            self._bar.update(self._task, completed=done)
+            return
         if now - self._printed >= SECONDS_BETWEEN_LINES or (done == self._count and self._printed > self._begun):
             self._printed = now
             pace = (now - self._begun) / max(1, done - self._begun_at)
             left = duration(pace * (self._count - done))
-            print(f"{self._what}: {done}/{self._count}, {left} left  {notes}".rstrip(), file=sys.stderr, flush=True)
+            print(f"{self._what}: {done}/{self._count}, {left} left  {notes()}".rstrip(), file=sys.stderr, flush=True)
 
     def note(self, notes: str) -> None:
         """Something else is being done; the count stays."""

@@ -19,6 +19,7 @@ from iddpm.presets import PRESETS
 
 if TYPE_CHECKING:
     from iddpm.training import Event, Session
+    from iddpm.training.trainer import StepResult
 
 DESCRIPTION = "Train a model. The same command again goes on where it was, exactly.\n\npresets:\n" + "\n".join(
     f"  {name}: {preset.about}" for name, preset in PRESETS.items()
@@ -39,7 +40,7 @@ class TrainArguments(Config):
 def run(words: Sequence[str]) -> int:
     """The command; 0 when training is done, 130 or 143 when it was interrupted and saved."""
     start, flags = _split(words)
-    default, where = _starting_point(start)
+    default, where = starting_point(start)
     arguments = parse(
         TrainArguments,
         flags,
@@ -59,7 +60,7 @@ def _split(words: Sequence[str]) -> tuple[str | None, list[str]]:
     raise UserError("train: name a preset, a configuration file or a run first, e.g. iddpm train digits --run runs/a")
 
 
-def _starting_point(start: str | None) -> tuple[Config, str]:
+def starting_point(start: str | None) -> tuple[Config, str]:
     """The configuration that flags change, and the directory of the run unless they name another."""
     if start is None:
         return Config(), "runs/PRESET"
@@ -151,8 +152,7 @@ def _show(event: Event, line: ProgressLine) -> None:
 
     match event:
         case Stepped(step, _, result):
-            bound = "" if result.vlb is None else f", bound {result.vlb.mean():.2f} bits/dim"
-            line.update(step, f"loss {result.total.mean():.4f}{bound}")
+            line.update(step, lambda: _losses(result))
         case Working(what, done, count):
             line.note(f"{what} {done}/{count}")
         case Validated(step, score):
@@ -165,6 +165,11 @@ def _show(event: Event, line: ProgressLine) -> None:
             line.say(f"step {step}: samples in {path}")
         case _:
             pass
+
+
+def _losses(result: StepResult) -> str:
+    bound = "" if result.vlb is None else f", bound {result.vlb.mean():.2f} bits/dim"
+    return f"loss {result.total.mean():.4f}{bound}"
 
 
 def _say_done(session: Session, begun: int, *, as_json: bool) -> None:

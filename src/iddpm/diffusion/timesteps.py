@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,9 @@ class TimestepSampler(ABC):
 
     def __init__(self, num_timesteps: int) -> None:
         self.num_timesteps = num_timesteps
+
+    learns: ClassVar[bool] = False
+    """Whether `update` needs to be called."""
 
     @abstractmethod
     def draw(self, batch_size: int, generator: torch.Generator) -> DrawnTimesteps:
@@ -66,6 +70,8 @@ class LossSecondMoment(TimestepSampler):
     history_per_term: losses remembered a step; sampling is uniform until every step has that many.
     uniform_share:    the part of the probability that is always spread evenly.
     """
+
+    learns = True
 
     def __init__(self, num_timesteps: int, history_per_term: int = 10, uniform_share: float = 1e-3) -> None:
         super().__init__(num_timesteps)

@@ -14,13 +14,14 @@ import torch
 from iddpm.checkpoints.run import RunDirectory, TrainingState
 from iddpm.config import Config
 from iddpm.data import Splits, scale
+from iddpm.data.dataset import Indices, Levels
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
 from iddpm.model import Model
 from iddpm.pictures import save_grid
 from iddpm.sampling import SamplerOptions, sample_batches, sample_conditions
 from iddpm.scoring import Score, ScoreSum, score_batches
-from iddpm.training.batches import batch_indices
+from iddpm.training.batches import Ahead, batch_indices
 from iddpm.training.processes import Processes
 from iddpm.training.records import Records, Window
 from iddpm.training.trainer import StepResult, Trainer, TrainingBatch
@@ -114,7 +115,7 @@ class Session:
         self._mine = processes.share_of(config.training.batch_size)
         self.trainer = Trainer(config, splits.spec, device, processes, tell)
         self._check_strides()
-        self.window = Window(config.diffusion.num_timesteps)
+        self.window = Window(config.diffusion.num_timesteps, self.trainer.device)
         self.records = Records(self.run.metrics)
         self.saved_step = -1
         self._fingerprint = splits.fingerprint()
@@ -124,6 +125,7 @@ class Session:
         except UserError:
             self._unlock()
             raise
+        self._ahead = Ahead(self._items)
         self._clock = (time.perf_counter(), self.trainer.step)
 
     def _check_strides(self) -> None:
@@ -168,6 +170,7 @@ class Session:
                         yield self.save()
                     return
         finally:
+            self._ahead.end()
             self._unlock()
             self._unlock = lambda: None
 
@@ -188,14 +191,19 @@ class Session:
         yield Finished(self.trainer.step)
 
     def _next_batch(self) -> TrainingBatch:
-        training = self.config.training
         data = self.splits.train
-        indices = batch_indices(self.trainer.step, training.batch_size, len(data), training.seed)[self._mine]
-        x_0 = scale(data.items(indices), data.spec.levels)
+        indices, items = self._ahead.take(self.trainer.step)
+        x_0 = scale(items, data.spec.levels)
         if self.config.data.flip:
             x_0 = self._flipped(x_0)
         labels = data.labels(indices) if self.config.network.classes else None
         return self.trainer.draw(x_0, None if labels is None else torch.from_numpy(labels))
+
+    def _items(self, step: int) -> tuple[Indices, Levels]:
+        """What this process trains on at a step: which items, and the items."""
+        training, data = self.config.training, self.splits.train
+        indices = batch_indices(step, training.batch_size, len(data), training.seed)[self._mine]
+        return indices, data.items(indices)
 
     def _flipped(self, x_0: torch.Tensor) -> torch.Tensor:
         generator = np.random.default_rng(mixed_seed(self.config.training.seed, self.trainer.step, 4))
@@ -219,6 +227,7 @@ class Session:
     def save(self) -> Saved:
         """A checkpoint of now."""
         trainer = self.trainer
+        trainer.check()
         path = self.run.path
         if trainer.processes.is_first:
             state = capture(trainer, self.window)

@@ -51,25 +51,29 @@ class Records:
 class Window:
     """Means over the steps since the last record: losses, and unweighted losses by quarter of the chain."""
 
-    def __init__(self, num_timesteps: int) -> None:
+    def __init__(self, num_timesteps: int, device: torch.device | str = "cpu") -> None:
         self._num_timesteps = num_timesteps
+        # Where the losses are, so that adding them does not wait for the device (one without float64 is waited for).
+        self._device = torch.device(device) if torch.device(device).type == "cuda" else torch.device("cpu")
         self.clear()
 
     def clear(self) -> None:
         """Begin a new window."""
         # rows: total, simple, vlb; columns: each quarter of the chain, summed and counted.
-        self._sums = torch.zeros(3, QUARTILES, dtype=torch.float64)
-        self._counts = torch.zeros(3, QUARTILES, dtype=torch.float64)
-        self._norms = torch.zeros(2, dtype=torch.float64)
+        self._sums = torch.zeros(3, QUARTILES, dtype=torch.float64, device=self._device)
+        self._counts = torch.zeros(3, QUARTILES, dtype=torch.float64, device=self._device)
+        self._norms = torch.zeros(2, dtype=torch.float64, device=self._device)
 
     def add(self, result: StepResult) -> None:
         """One more step."""
-        quarter = result.t * QUARTILES // self._num_timesteps
+        quarter = result.t.to(self._device) * QUARTILES // self._num_timesteps
         for row, losses in enumerate((result.total, result.simple, result.vlb)):
             if losses is not None:
-                self._sums[row].index_add_(0, quarter, losses.double())
-                self._counts[row].index_add_(0, quarter, torch.ones_like(losses, dtype=torch.float64))
-        self._norms += torch.tensor([result.gradient_norm, 1.0], dtype=torch.float64)
+                summed = losses.to(self._device).double()
+                self._sums[row].index_add_(0, quarter, summed)
+                self._counts[row].index_add_(0, quarter, torch.ones_like(summed))
+        self._norms[0] += result.gradient_norm.to(self._device)
+        self._norms[1] += 1
 
     def means(self) -> dict[str, float]:
         """By name: loss, simple, vlb (bits/dim, uniform over the steps drawn), simple_q0 ... vlb_q3, gradient_norm."""
@@ -86,7 +90,8 @@ class Window:
 
     def state_dict(self) -> dict[str, Tensor]:
         """What has been added since the last record."""
-        return {"sums": self._sums.clone(), "counts": self._counts.clone(), "norms": self._norms.clone()}
+        named = {"sums": self._sums, "counts": self._counts, "norms": self._norms}
+        return {name: tensor.clone().cpu() for name, tensor in named.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """The reverse of `state_dict`."""

@@ -34,14 +34,27 @@ class TrainingBatch:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step saw: losses of every row of the whole batch (unweighted), their steps, and the gradient's norm."""
+    """What a step saw: losses of every row of the whole batch (unweighted), their steps, and the gradient's norm.
+
+    Tensors are on the model's device: reading one waits for the step to be over.
+    """
 
     t: Tensor
     total: Tensor
     simple: Tensor
     vlb: Tensor | None
-    gradient_norm: float
+    gradient_norm: Tensor
     learning_rate: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether a step's gradient was not finite, and what is needed to say why."""
+
+    batch: TrainingBatch
+    failed: Tensor
+    losses: Tensor
+    t: Tensor
 
 
 class Trainer:
@@ -77,7 +90,10 @@ class Trainer:
         )
         self.averages = Averages(self.network, config.training.ema_rates, warmup=config.training.ema_warmup)
         self.step = 0
-        self._last_norm = float("nan")
+        self._last_norm = torch.tensor(float("nan"))
+        # A GPU is not waited for: it leaves out a step that went wrong, and we hear of it a step later.
+        self.checks_late = self.device.type == "cuda"
+        self._unchecked: Check | None = None
         self._replica: nn.Module = self.network
         if self.processes.count > 1:
             self._replica = nn.parallel.DistributedDataParallel(self.network)
@@ -93,15 +109,24 @@ class Trainer:
         noise = torch.randn(batch_size, *x_0.shape[1:], generator=generator)
         mine = self.processes.share_of(batch_size)
         return TrainingBatch(
-            x_0.to(self.device),
-            noise[mine].to(self.device),
-            drawn.t[mine].to(self.device),
-            drawn.weights[mine].to(self.device),
-            None if labels is None else labels.to(self.device),
+            self._there(x_0),
+            self._there(noise[mine]),
+            self._there(drawn.t[mine]),
+            self._there(drawn.weights[mine]),
+            None if labels is None else self._there(labels),
         )
 
+    def _there(self, rows: Tensor) -> Tensor:
+        """On the device, without waiting for the copy where that can be."""
+        if self.device.type == "cuda":
+            return rows.pin_memory().to(self.device, non_blocking=True)
+        return rows.to(self.device)
+
     def optimize(self, batch: TrainingBatch) -> StepResult:
-        """One step of the optimizer on `batch`; DivergedError, before any weight changes, if a number is not finite."""
+        """One step of the optimizer on `batch`; DivergedError, the weights being as before, if a number is not finite.
+
+        Where the device works on its own (`checks_late`), the error comes with the next step, or with `check()`.
+        """
         learning_rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -110,16 +135,31 @@ class Trainer:
         torch.manual_seed(mixed_seed(self.config.training.seed, self.step, 2, self.processes.rank))
         t, total, simple, vlb = self._accumulate_gradients(batch)
         limit = self.config.training.gradient_clip or float("inf")
-        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), limit))
-        if not norm < float("inf"):
-            self._diagnose(batch, "the gradient", total, t)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        self._guard(Check(batch, ~torch.isfinite(norm), total, t))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.averages.update(self.step)
         self._last_norm = norm
-        self.timesteps.update(t, total)
+        if self.timesteps.learns:
+            self.timesteps.update(t.cpu(), total.cpu())
         return StepResult(t, total, simple, vlb, norm, learning_rate)
+
+    def check(self) -> None:
+        """DivergedError if a step so far has gone wrong; waits for the device."""
+        unchecked, self._unchecked = self._unchecked, None
+        if unchecked is not None and bool(unchecked.failed):
+            self._diagnose(unchecked.batch, "the gradient", unchecked.losses, unchecked.t)
+
+    def _guard(self, check: Check) -> None:
+        """See that no weight changes where the gradient is not finite."""
+        if self.checks_late:
+            self.check()
+            self.optimizer.found_inf = check.failed.float()  # type: ignore[attr-defined]  # the fused step obeys it
+        self._unchecked = check
+        if not self.checks_late:
+            self.check()
 
     def learning_rate(self) -> float:
         """Of the coming step: linear warm-up, and if wanted linear decay to zero at the last step."""
@@ -132,7 +172,7 @@ class Trainer:
         return rate
 
     def _accumulate_gradients(self, batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """The gradient of the batch's mean loss; steps and losses of the whole batch, on the CPU."""
+        """The gradient of the batch's mean loss; steps and losses of the whole batch."""
         rows = len(batch.x_0)
         size = min(self.config.training.microbatch_size or rows, rows)
         totals, simples, vlbs = [], [], []
@@ -141,7 +181,7 @@ class Trainer:
             losses = self._losses(batch, part)
             # A sum over the whole batch's length: however it is cut, the gradient is that of the mean.
             loss = (losses.total * batch.weights[part]).sum() / rows
-            if not torch.isfinite(loss):
+            if not self.checks_late and not torch.isfinite(loss):
                 self._diagnose(batch, "the loss", losses.total, batch.t[part])
             loss.backward()  # type: ignore[no-untyped-call]
             totals.append(losses.total.detach())
@@ -150,10 +190,10 @@ class Trainer:
                 vlbs.append(losses.vlb.detach())
         gather = self.processes.gather
         return (
-            gather(batch.t).cpu(),
-            gather(torch.cat(totals)).cpu(),
-            gather(torch.cat(simples)).cpu(),
-            gather(torch.cat(vlbs)).cpu() if vlbs else None,
+            gather(batch.t),
+            gather(torch.cat(totals)),
+            gather(torch.cat(simples)),
+            gather(torch.cat(vlbs)) if vlbs else None,
         )
 
     def _losses(self, batch: TrainingBatch, part: slice) -> Losses:
@@ -194,12 +234,13 @@ def diagnosis(trainer: Trainer, batch: TrainingBatch, what: str, losses: Tensor,
     bad_steps = sorted(set(t[~torch.isfinite(losses)].tolist()))
     weights = [n for n, p in trainer.network.named_parameters() if not torch.isfinite(p).all()]
     where = "the data itself" if not torch.isfinite(batch.x_0).all() else first_bad_module(trainer, batch)
+    norm = float(trainer._last_norm)
     lines = [
         f"training stopped at step {trainer.step + 1}: {what} is not finite.",
         f"  first not finite: {where}",
         f"  weights: {'not finite in ' + weights[0] if weights else 'all finite (kept as of the step before)'}",
         f"  timesteps with such a loss: {', '.join(map(str, bad_steps[:10])) or 'none'}",
-        f"  learning rate {trainer.learning_rate():.3g}, gradient norm of the step before {trainer._last_norm:.3g}",
+        f"  learning rate {trainer.learning_rate():.3g}, gradient norm of the step before {norm:.3g}",
         "  what helps: a lower --training.learning-rate, a longer --training.warmup-steps,"
         " --training.gradient-clip 1: give them to the same command, and it goes on from the last checkpoint",
     ]

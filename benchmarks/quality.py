@@ -1,0 +1,149 @@
+"""Quality per wall time: the held-out bits/dim that a peer's own loop reaches, and how soon iddpm is there.
+
+    python -m benchmarks.quality digits|photos [--minutes 10] [--only NAME]
+
+Peers train for `minutes` with their loops' defaults (batch 16, learning rate 1e-4, their schedules and averages) on a
+network of the same widths; iddpm trains for half of that with its preset. All are scored by the same bound on the same
+held-out items in as many steps; a peer, whose variance is not learned, with the better of its two fixed ones and of
+its averaged weights. Writes docs/results/quality-DATA.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.contestants import DenoisingDiffusionPytorch, DiffusersLibrary, T
+from benchmarks.matched import Size
+from iddpm.config import Config
+from iddpm.data import Splits, open_source, scale
+from iddpm.diffusion import Diffusion, Parameterization, SeededNoise, bits_per_dim
+from iddpm.diffusion.schedule import from_betas
+from iddpm.presets import preset
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+PEERS = {"diffusers": DiffusersLibrary, "denoising-diffusion-pytorch": DenoisingDiffusionPytorch}
+PEER_BATCH = 16
+COUNT = {"digits": 300, "photos": 64}
+STEPS = {"digits": 500, "photos": 100}
+"""Of the chain in scoring, at most: the whole chain is more than there is patience for."""
+SHORT = {
+    "digits": {"steps": 2200},
+    "photos": {
+        "steps": 520,
+        "batch_size": 16,
+        "learning_rate": 1e-3,
+        "warmup_steps": 50,
+        "decay": True,
+        "ema_rates": (0.99,),
+    },
+}
+"""What iddpm's preset is changed to for a run of five minutes on two cores: its end, and what follows from that."""
+
+
+def peer(name: str, data: str, splits: Splits, seconds: float) -> dict[str, Any]:
+    """Train a peer for so long, and score it."""
+    network = preset(data).network
+    spec = splits.spec
+    size = Size(
+        data,
+        spec.size[0],
+        spec.channels,
+        network.channels,
+        network.channel_multipliers,
+        network.num_res_blocks,
+        network.attention_resolutions,
+    )
+    torch.manual_seed(0)
+    generator = np.random.default_rng(0)
+
+    def batch() -> Tensor:
+        return scale(splits.train.items(generator.integers(0, len(splits.train), PEER_BATCH)), spec.levels)
+
+    step, averaged = PEERS[name]().learner(size, batch, steps=20_000)
+    begun = time.perf_counter()
+    steps = 0
+    while time.perf_counter() - begun < seconds:
+        step()
+        steps += 1
+    took = time.perf_counter() - begun
+    scored = averaged()
+    bits = {}
+    for variance in ("fixed_small", "fixed_large"):
+        chain = from_betas(scored.betas.detach().double())
+        diffusion = Diffusion(chain, Parameterization.named(scored.prediction, variance), spec.levels)
+        bits[variance] = bound(diffusion, scored.predict, splits, data)
+    return {"seconds": took, "optimizer_steps": steps, "images": steps * PEER_BATCH, "bits": bits, "T": T}
+
+
+@torch.no_grad()
+def bound(diffusion: Diffusion, predict: Any, splits: Splits, data: str) -> float:
+    """Mean bits/dim of the held-out items."""
+    assert splits.validation is not None
+    chain = diffusion.strided(min(STEPS[data], len(diffusion.schedule)))
+    totals = []
+    for start in range(0, COUNT[data], 64):
+        rows = np.arange(start, min(start + 64, COUNT[data]))
+        x_0 = scale(splits.validation.items(rows), splits.spec.levels)
+        noise = SeededNoise([int(row) for row in rows], splits.spec.shape)
+        totals.append(bits_per_dim(chain, predict, x_0, noise).total)
+    return float(torch.cat(totals).mean())
+
+
+def ours(data: str, splits: Splits) -> dict[str, Any]:
+    """Train iddpm, and score it."""
+    from iddpm.training import Session
+
+    values = preset(data).model_dump()
+    values["training"] |= {"validate_every": 0, "sample_every": 0, "checkpoint_every": 10**6, **SHORT[data]}
+    config = Config.model_validate(values)
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        session = Session(config, splits, Path(folder) / "run")
+        for _ in session.events():
+            pass
+        took = time.perf_counter() - begun
+    model = session.trainer.averaged_model()
+    bits = bound(model.diffusion, model.predict(), splits, data)
+    steps = config.training.steps
+    return {
+        "seconds": took,
+        "optimizer_steps": steps,
+        "images": steps * config.training.batch_size,
+        "bits": bits,
+        "T": config.diffusion.num_timesteps,
+        "changed": SHORT[data],
+    }
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", choices=list(COUNT))
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--only", choices=["iddpm", *PEERS])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    data = arguments.data
+    splits = open_source(preset(data).data)
+    path = arguments.out / f"quality-{data}.json"
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    for name in ("iddpm", *PEERS):
+        if arguments.only in (None, name):
+            results[name] = ours(data, splits) if name == "iddpm" else peer(name, data, splits, 60 * arguments.minutes)
+            print(name, results[name], file=sys.stderr, flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
