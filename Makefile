@@ -1,5 +1,6 @@
 # make demo: train on real digits, sample, score, and write runs/demo/report.html (minutes on two CPU cores)
 # make test: lint, strict types, import layers and the whole test suite
+# make benchmark: speed beside diffusers and denoising-diffusion-pytorch, to docs/results/speed.md (a quarter of an hour)
 # make env:  just the environment, .venv, with .venv/bin/iddpm in it
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS ?=
 
-.PHONY: env demo test lint types layers unit clean
+.PHONY: env demo benchmark test lint types layers unit clean
 
 env: $(VENV)/.installed
 
@@ -23,6 +24,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: env
 	@$(BIN)/iddpm train digits --run runs/demo
 	@$(BIN)/iddpm report runs/demo
+
+benchmark: env
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+	  diffusers==0.42.1 accelerate einops ema-pytorch==0.8.3
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps \
+	  denoising-diffusion-pytorch==2.3.4
+	$(BIN)/python -W ignore -m benchmarks.compare
 
 test: env lint types layers unit
 

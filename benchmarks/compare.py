@@ -1,6 +1,6 @@
 """Side by side: iddpm against diffusers and denoising-diffusion-pytorch, at matched networks, in one run.
 
-    python -m benchmarks.compare [--rounds 5] [--seconds 1.5] [--sizes S,M,L]
+    python -m benchmarks.compare [--rounds 5] [--seconds 1.5] [--sizes S,M,L]      (with a GPU: --sizes S,M,L,I)
 
 Every contestant has its own process; their turns alternate (A B C A B C ...), and each figure is the median of its
 turns. Writes docs/results/speed.json and the tables in docs/results/speed.md. About twelve minutes on two cores.
@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
-from benchmarks.contestants import CONTESTANTS, STEPS
+from benchmarks.contestants import CONTESTANTS, DEVICE, STEPS
 from benchmarks.matched import SIZES
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
@@ -40,8 +39,10 @@ class Case(NamedTuple):
         return f"{self.size} b{self.batch}"
 
 
-FORWARD = [Case("forward", size, batch) for size, large in (("S", 64), ("M", 64), ("L", 16)) for batch in (1, large)]
-TRAINING = [Case("training", size, batch) for size, batch in (("S", 128), ("M", 32), ("L", 8))]
+FORWARD = [
+    Case("forward", size, batch) for size, large in (("S", 64), ("M", 64), ("L", 16), ("I", 64)) for batch in (1, large)
+]
+TRAINING = [Case("training", size, batch) for size, batch in (("S", 128), ("M", 32), ("L", 8), ("I", 64))]
 LOOPS = [Case("sampling", size, batch) for size in ("S", "M") for batch in (1, 64)]
 SCORING = [case._replace(work="scoring") for case in LOOPS]
 MEMORY = TRAINING
@@ -99,22 +100,11 @@ def memory(case: Case, name: str) -> float:
 
 
 def peaks() -> dict[str, float]:
-    """FLOP/s of the best matrix product and the best convolution that torch does here."""
-    a = torch.randn(2048, 2048)
-    convolution = nn.Conv2d(128, 128, 3, padding=1).to(memory_format=torch.channels_last)
-    x = torch.randn(64, 128, 16, 16).to(memory_format=torch.channels_last)
+    """FLOP/s of the best matrix product and the best convolution that torch does here, in float32."""
+    from iddpm.speed import measure_peak
 
-    def best(work: Any) -> float:
-        times = []
-        for _ in range(10):
-            begun = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - begun)
-        return min(times)
-
-    with torch.no_grad():
-        product, filtering = best(lambda: a @ a), best(lambda: convolution(x))
-    return {"matrix product": 2 * 2048**3 / product, "3x3 convolution": 2 * 9 * 128 * 128 * 64 * 16 * 16 / filtering}
+    peak = measure_peak(DEVICE, "float32")
+    return {"matrix product": peak.matrix_product, "3x3 convolution": peak.convolution}
 
 
 def run(rounds: int, seconds: float, sizes: set[str]) -> dict[str, Any]:
@@ -149,7 +139,7 @@ def run(rounds: int, seconds: float, sizes: set[str]) -> dict[str, Any]:
     peak_bytes = {case.name: {name: memory(case, name) for name in names} for case in chosen(MEMORY)}
     return {
         "machine": {
-            "processor": processor(),
+            "processor": processor() if DEVICE.type == "cpu" else torch.cuda.get_device_name(),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "date": time.strftime("%Y-%m-%d"),

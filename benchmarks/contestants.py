@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from benchmarks.matched import SIZES, Diffusers, Size, ddp, flops, parameters
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 T = 1000
 STEPS = 25
 """Of the chain that is sampled or scored where the loop around the network is measured."""
@@ -51,7 +52,7 @@ class Contestant(ABC):
     def forward(self, size: Size, batch: int) -> Callable[[], object]:
         """The network alone, as sampling calls it."""
         network = self.network(size)
-        x, t = torch.randn(batch, *size.shape), torch.full((batch,), 500)
+        x, t = torch.randn(batch, *size.shape, device=DEVICE), torch.full((batch,), 500, device=DEVICE)
         return torch.no_grad()(lambda: network(x, t))
 
 
@@ -81,8 +82,8 @@ class Ours(Contestant):
         return config, spec, Model.fresh(config, spec)
 
     def _ready(self, size: Size) -> Any:
-        model = self._model(size)[2].to("cpu")
-        return model.accelerate(calls=1, precision=self.precision, tell=_tell)
+        model = self._model(size)[2].to(DEVICE)
+        return model.accelerate(calls=10**9, precision=self.precision, tell=_tell)
 
     def network(self, size: Size) -> nn.Module:
         network: nn.Module = self._ready(size).network
@@ -90,7 +91,7 @@ class Ours(Contestant):
 
     def forward(self, size: Size, batch: int) -> Callable[[], object]:
         predict = self._ready(size).predict()
-        x, t = torch.randn(batch, *size.shape), torch.full((1,), 500)
+        x, t = torch.randn(batch, *size.shape, device=DEVICE), torch.full((1,), 500, device=DEVICE)
         return torch.no_grad()(lambda: predict(x, t))
 
     def training(self, size: Size, batch: int) -> Callable[[], object]:
@@ -98,7 +99,7 @@ class Ours(Contestant):
         from iddpm.training.trainer import Trainer
 
         config, spec, _ = self._model(size, batch_size=batch)
-        trainer, window = Trainer(config, spec, tell=_tell), Window(T)
+        trainer, window = Trainer(config, spec, DEVICE, tell=_tell), Window(T, DEVICE)
         x_0 = torch.rand(batch, *size.shape) * 2 - 1
         return lambda: window.add(trainer.optimize(trainer.draw(x_0, None)))
 
@@ -113,8 +114,8 @@ class Ours(Contestant):
         from iddpm.diffusion import SeededNoise, bits_per_dim
 
         model = self._ready(size)
-        diffusion, x_0 = model.diffusion.strided(STEPS), torch.rand(batch, *size.shape) * 2 - 1
-        return lambda: bits_per_dim(diffusion, model.predict(), x_0, SeededNoise(range(batch), size.shape))
+        diffusion, x_0 = model.diffusion.strided(STEPS), (torch.rand(batch, *size.shape) * 2 - 1).to(DEVICE)
+        return lambda: bits_per_dim(diffusion, model.predict(), x_0, SeededNoise(range(batch), size.shape, DEVICE))
 
 
 class OursInBfloat16(Ours):
@@ -127,7 +128,7 @@ class DiffusersLibrary(Contestant):
     """diffusers: its U-Net, its DDPM scheduler, and the loop of its unconditional training example."""
 
     def network(self, size: Size) -> nn.Module:
-        return Diffusers(size).eval()
+        return Diffusers(size).eval().to(DEVICE)
 
     def training(self, size: Size, batch: int) -> Callable[[], object]:
         x_0 = torch.rand(batch, *size.shape) * 2 - 1
@@ -141,15 +142,15 @@ class DiffusersLibrary(Contestant):
         from diffusers.optimization import get_scheduler
         from diffusers.training_utils import EMAModel
 
-        network = Diffusers(size).train()
+        network = Diffusers(size).train().to(DEVICE)
         average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True)
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
         rates = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=steps)
         scheduler = DDPMScheduler(num_train_timesteps=T)
 
         def step() -> None:
-            x_0 = data()
-            noise, t = torch.randn_like(x_0), torch.randint(0, T, (len(x_0),))
+            x_0 = data().to(DEVICE)
+            noise, t = torch.randn_like(x_0), torch.randint(0, T, (len(x_0),), device=DEVICE)
             output = network(scheduler.add_noise(x_0, noise, t), t)[:, : size.image_channels]
             loss = F.mse_loss(output.float(), noise.float())
             loss.backward()
@@ -171,13 +172,13 @@ class DiffusersLibrary(Contestant):
     def sampling(self, size: Size, batch: int) -> Callable[[], object]:
         from diffusers import DDPMScheduler
 
-        network = Diffusers(size).eval()
+        network = Diffusers(size).eval().to(DEVICE)
         scheduler = DDPMScheduler(num_train_timesteps=T, variance_type="learned_range")
         scheduler.set_timesteps(STEPS)
 
         @torch.no_grad()
         def sample() -> Tensor:
-            x = torch.randn(batch, *size.shape)
+            x = torch.randn(batch, *size.shape, device=DEVICE)
             for t in scheduler.timesteps:
                 x = scheduler.step(network(x, t), t, x).prev_sample
             return x
@@ -189,7 +190,7 @@ class DenoisingDiffusionPytorch(Contestant):
     """denoising-diffusion-pytorch: its U-Net, its diffusion, its trainer's step."""
 
     def network(self, size: Size) -> nn.Module:
-        return ddp(size).eval()
+        return ddp(size).eval().to(DEVICE)
 
     def _diffusion(self, size: Size) -> nn.Module:
         network = ddp(size, learned_variance=False)
@@ -208,12 +209,12 @@ class DenoisingDiffusionPytorch(Contestant):
         """As for diffusers."""
         from ema_pytorch import EMA
 
-        diffusion = self._diffusion(size).train()
+        diffusion = self._diffusion(size).train().to(DEVICE)
         average = EMA(diffusion, beta=0.995, update_every=10)
         optimizer = torch.optim.Adam(diffusion.parameters(), lr=1e-4, betas=(0.9, 0.99))
 
         def step() -> None:
-            loss = diffusion((data() + 1) / 2)
+            loss = diffusion((data().to(DEVICE) + 1) / 2)
             loss.backward()
             nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
             optimizer.step()
@@ -228,7 +229,7 @@ class DenoisingDiffusionPytorch(Contestant):
         return step, averaged
 
     def sampling(self, size: Size, batch: int) -> Callable[[], object]:
-        diffusion = self._diffusion(size).eval()
+        diffusion = self._diffusion(size).eval().to(DEVICE)
         return torch.no_grad()(lambda: diffusion.sample(batch_size=batch))  # type: ignore[operator]
 
 
@@ -242,6 +243,19 @@ CONTESTANTS: dict[str, type[Contestant]] = {
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr)
+
+
+def wait() -> None:
+    """Until the device has done what it was given."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_bytes() -> int:
+    """The most memory so far: the GPU's, or the process's."""
+    if DEVICE.type == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def serve(contestant: Contestant) -> None:
@@ -260,15 +274,14 @@ def serve(contestant: Contestant) -> None:
                 torch.manual_seed(0)
                 ready = key, getattr(contestant, work)(size, batch)
                 ready[1]()
+            wait()
             begun = time.perf_counter()
             calls = 0
             while calls == 0 or time.perf_counter() - begun < task["seconds"]:
                 ready[1]()
                 calls += 1
-            answer = {
-                "seconds": (time.perf_counter() - begun) / calls,
-                "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            }
+                wait()
+            answer = {"seconds": (time.perf_counter() - begun) / calls, "peak_bytes": peak_bytes()}
         print(json.dumps(answer), flush=True)
 
 

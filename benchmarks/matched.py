@@ -1,6 +1,7 @@
 """The networks that the comparison is about, ours and the peers', as alike as the peers can make them.
 
-S is a small network for 8x8 grey images, M a middling one for 32x32 colour images, L the paper's for CIFAR-10.
+S is a small network for 8x8 grey images, M a middling one for 32x32 colour images, L the paper's for CIFAR-10, and I
+its for ImageNet at 64x64, which wants a GPU.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ SIZES = {
     "S": Size("S", 8, 1, 64, (1, 2), 2, (4,)),
     "M": Size("M", 32, 3, 64, (1, 2, 2, 2), 2, (16, 8)),
     "L": Size("L", 32, 3, 128, (1, 2, 2, 2), 3, (16, 8)),
+    "I": Size("I", 64, 3, 128, (1, 2, 3, 4), 3, (16, 8)),
 }
 
 

@@ -149,7 +149,8 @@ def _built() -> Path:
             (Path(beside) / "sha256").replace(checksum)
             built.replace(path)
     except OSError as error:
-        raise KernelsError(f"{folder} cannot be written to ({error.strerror or error})") from None
+        reason = error.strerror or error
+        raise KernelsError(f"{folder} cannot be written to ({reason}); XDG_CACHE_HOME names another place") from None
     return path
 
 

@@ -26,7 +26,7 @@ def norm_silu(
 
     scale_shift: `[batch or 1, 2 channels]`, or None for neither.
     """
-    library = _library_for(x)
+    library = _library_for(x, weight, bias, scale_shift)
     if library is None:
         return _by_torch(x, weight, bias, scale_shift, groups, eps, silu)
     if torch.is_grad_enabled():
@@ -56,10 +56,13 @@ def disabled() -> Iterator[None]:
         _is_off = before
 
 
-def _library_for(x: Tensor) -> Library | None:
-    if _is_off or x.device.type != "cpu" or x.dtype != torch.float32 or torch.compiler.is_compiling():
+def _library_for(x: Tensor, *others: Tensor | None) -> Library | None:
+    """The kernels, where they can work on these tensors as they lie in memory."""
+    if _is_off or x.device.type != "cpu" or torch.compiler.is_compiling():
         return None
-    if x.ndim != 4 or not x.is_contiguous(memory_format=torch.channels_last):
+    if x.ndim != 4 or x.dtype != torch.float32 or not x.is_contiguous(memory_format=torch.channels_last):
+        return None
+    if any(other is not None and not (other.dtype == torch.float32 and other.is_contiguous()) for other in others):
         return None
     loaded = load()
     return None if isinstance(loaded, str) else loaded

@@ -1,0 +1,140 @@
+"""How time and memory grow: with the batch, the steps, the size of an image, the number of samples and of items.
+
+    python -m benchmarks.scaling
+
+Every measurement is a process of its own. Writes docs/results/scaling.json and scaling.svg. Five minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+USUAL = {"work": "sampling", "batch": 64, "steps": 20, "side": 16, "count": 64, "items": 1000}
+AXES: dict[str, list[tuple[str, str, list[int]]]] = {
+    "sampling": [
+        ("batch", "images at once", [16, 32, 64, 128, 256]),
+        ("steps", "steps of the chain", [10, 20, 40, 80]),
+        ("pixels", "pixels of an image", [64, 256, 576, 1024]),
+        ("count", "samples, 64 at once", [64, 512, 2048, 10_000]),
+    ],
+    "training": [
+        ("batch", "images a step", [16, 32, 64, 128, 256]),
+        ("pixels", "pixels of an image", [64, 256, 576, 1024]),
+        ("items", "items of data", [1000, 10_000, 100_000, 400_000]),
+    ],
+}
+
+
+def measure(settings: dict[str, Any]) -> dict[str, float]:
+    """Seconds and bytes of one piece of work, in this process."""
+    import numpy as np
+    import torch
+
+    from iddpm.config import Config, DatasetSpec
+    from iddpm.data import scale
+    from iddpm.data.dataset import ArrayDataset
+    from iddpm.model import Model
+    from iddpm.sampling import SamplerOptions, sample_batches
+    from iddpm.training.batches import batch_indices
+    from iddpm.training.trainer import Trainer
+
+    side, batch = settings["side"], settings["batch"]
+    config = Config.model_validate(
+        {"network": {"channels": 32, "num_res_blocks": 1}, "training": {"batch_size": batch}}
+    )
+    spec = DatasetSpec(channels=1, size=(side, side))
+    if settings["work"] == "sampling":
+        model = Model.fresh(config, spec).to("cpu")
+        options = SamplerOptions(settings["steps"])
+
+        def work(count: int = settings["count"]) -> None:
+            for _ in sample_batches(model, count, options, batch_size=batch):
+                pass
+
+        work(batch)
+    else:
+        trainer = Trainer(config, spec)
+        data = ArrayDataset(spec, np.zeros((settings["items"], *spec.shape), dtype=np.uint8))
+
+        def work(count: int = 5) -> None:
+            for _ in range(count):
+                rows = batch_indices(trainer.step, batch, len(data), 0)
+                trainer.optimize(trainer.draw(scale(data.items(rows), spec.levels), None))
+
+        work(2)
+    begun = time.perf_counter()
+    work()
+    seconds = (time.perf_counter() - begun) / (1 if settings["work"] == "sampling" else 5)
+    assert torch.get_num_threads() >= 1
+    return {"seconds": seconds, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def run() -> list[dict[str, Any]]:
+    """All measurements, each with its settings."""
+    found = []
+    for work, axes in AXES.items():
+        for axis, label, values in axes:
+            for value in values:
+                settings = USUAL | {"work": work, "count": value if axis == "batch" else USUAL["count"]}
+                settings |= {"side": int(value**0.5)} if axis == "pixels" else {axis: value}
+                command = [sys.executable, "-W", "ignore", "-m", "benchmarks.scaling", "--one", json.dumps(settings)]
+                answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+                found.append({"work": work, "axis": axis, "label": label, "value": value, **answer})
+                print(found[-1], file=sys.stderr, flush=True)
+    return found
+
+
+def draw(found: list[dict[str, Any]], path: Path) -> None:
+    """Time above, memory below, one column an axis; a dashed line is proportional to the axis."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    columns = [(work, axis, label) for work, axes in AXES.items() for axis, label, _ in axes]
+    figure, grid = pyplot.subplots(2, len(columns), figsize=(2.6 * len(columns), 5), layout="constrained")
+    for column, (work, axis, label) in enumerate(columns):
+        rows = [row for row in found if (row["work"], row["axis"]) == (work, axis)]
+        values = [row["value"] for row in rows]
+        times = [row["seconds"] for row in rows]
+        top, bottom = grid[0][column], grid[1][column]
+        top.loglog(values, times, "o-", color="tab:blue")
+        if axis != "items":
+            top.loglog(values, [times[-1] * value / values[-1] for value in values], "--", color="grey", linewidth=1)
+        top.set_title(f"{work}: {label}", fontsize=9)
+        top.set_ylim(min(times) / 2, max(times) * 2)
+        bottom.semilogx(values, [row["bytes"] / 2**20 for row in rows], "o-", color="tab:red")
+        bottom.set_ylim(0, 1.2 * max(row["bytes"] for row in found) / 2**20)
+        for axes in (top, bottom):
+            axes.set_xticks(values, [f"{value:,}" for value in values], fontsize=7, rotation=30)
+            axes.minorticks_off()
+            axes.tick_params(axis="y", labelsize=7)
+    grid[0][0].set_ylabel("seconds")
+    grid[1][0].set_ylabel("peak memory, MB")
+    figure.savefig(path)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(json.loads(arguments.one))))
+        return
+    found = run()
+    (arguments.out / "scaling.json").write_text(json.dumps(found, indent=1) + "\n")
+    draw(found, arguments.out / "scaling.svg")
+
+
+if __name__ == "__main__":
+    main()
