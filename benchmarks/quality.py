@@ -125,6 +125,34 @@ def ours(data: str, splits: Splits) -> dict[str, Any]:
     }
 
 
+def page(folder: Path) -> str:
+    """All results so far for a person."""
+    lines = [
+        "# Quality per wall time",
+        "",
+        "`python -m benchmarks.quality digits` and `... photos` made this page: held-out bits/dim after training on two",
+        "cores, each contestant with its own loop and defaults (one run each, seed 0). A peer's variance is the better of",
+        "its two fixed ones.",
+        "",
+        "| data | contestant | wall time, s | optimizer steps | images | bits/dim |",
+        "|---|---|---|---|---|---|",
+    ]
+    for data in COUNT:
+        path = folder / f"quality-{data}.json"
+        for name, found in json.loads(path.read_text()).items() if path.exists() else ():
+            bits = min(found["bits"].values()) if isinstance(found["bits"], dict) else found["bits"]
+            lines.append(
+                f"| {data} | {name} | {found['seconds']:.0f} | {found['optimizer_steps']:,} | {found['images']:,} |"
+                f" {bits:.3f} |"
+            )
+    lines += [
+        "",
+        f"Scored in {STEPS['digits']} (digits) and {STEPS['photos']} (photos) steps at most, on {COUNT['digits']} and"
+        f" {COUNT['photos']} items.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,6 +171,7 @@ def main() -> None:
             print(name, results[name], file=sys.stderr, flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")
+    (arguments.out / "quality.md").write_text(page(arguments.out))
 
 
 if __name__ == "__main__":

@@ -73,16 +73,16 @@ def bound_terms(
     schedule = diffusion.schedule
     for position in reversed(range(len(schedule))):
         step = schedule.at_position(position, x_0)
-        eps = noise()
-        x_t = diffuse(step, x_0, eps)
+        x_t = diffuse(step, x_0, noise())
         output = predict(x_t, schedule.timestep(position, x_0.device))
         reverse = reverse_step(step, diffusion.parameterization, output, x_t, clip=clip)
-        predicted_eps = (step.sqrt_recip_alpha_bar * x_t - reverse.x_0) / step.sqrt_recipm1_alpha_bar
+        x_0_mse = mean_over_elements((reverse.x_0 - x_0) ** 2)
         yield BoundTerm(
             position,
             (kl_bits(step, reverse, x_0, x_t) if position else decoder_bits(reverse, x_0, diffusion.levels)),
-            mean_over_elements((reverse.x_0 - x_0) ** 2),
-            mean_over_elements((predicted_eps - eps) ** 2),
+            x_0_mse,
+            # eps = (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar): one error is the other, scaled.
+            x_0_mse / step.sqrt_recipm1_alpha_bar.flatten() ** 2,
         )
 
 
