@@ -130,9 +130,9 @@ def page(folder: Path) -> str:
     lines = [
         "# Quality per wall time",
         "",
-        "`python -m benchmarks.quality digits` and `... photos` made this page: held-out bits/dim after training on two",
-        "cores, each contestant with its own loop and defaults (one run each, seed 0). A peer's variance is the better of",
-        "its two fixed ones.",
+        "`python -m benchmarks.quality digits` and `... photos` made this page: held-out bits/dim after training on",
+        "two cores, each contestant with its own loop and defaults (one run each, seed 0). A peer's variance is the",
+        "better of its two fixed ones.",
         "",
         "| data | contestant | wall time, s | optimizer steps | images | bits/dim |",
         "|---|---|---|---|---|---|",
