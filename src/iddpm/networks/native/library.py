@@ -177,8 +177,9 @@ def _compile(compiler: str, out: Path) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise KernelsError(f"{compiler} failed ({error})") from None
         if done.returncode:
-            said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
-            raise KernelsError(f"{compiler} failed ({said})")
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            said = next((line for line in lines if "error" in line), lines[0] if lines else f"code {done.returncode}")
+            raise KernelsError(f"{compiler} failed ({said.strip()[:200]})")
 
 
 def _digest(path: Path) -> str:
