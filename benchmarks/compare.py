@@ -122,7 +122,7 @@ def run(rounds: int, seconds: float, sizes: set[str]) -> dict[str, Any]:
         process.end()
     top = peaks()
     timings = measure(chosen(FORWARD + TRAINING), names, rounds, seconds)
-    # The loop and the bare network take turns in the same process.
+    # The loop and the bare network take turns, each in a process of its own.
     loops: dict[str, Any] = {}
     for case in chosen(LOOPS + SCORING):
         process = Process(ours)
@@ -146,6 +146,7 @@ def run(rounds: int, seconds: float, sizes: set[str]) -> dict[str, Any]:
             "peaks": top,
         },
         "rounds": rounds,
+        "seconds_a_turn": seconds,
         "facts": facts,
         "seconds": timings,
         "loops": loops,
@@ -172,7 +173,8 @@ def tables(results: dict[str, Any]) -> str:
     lines = [
         "# Speed, side by side",
         "",
-        "`python -m benchmarks.compare` made this page. Medians of interleaved turns,"
+        f"`python -m benchmarks.compare --rounds {results['rounds']} --seconds {results['seconds_a_turn']:g}` made this"
+        " page. Medians of interleaved turns,"
         f" each contestant in its own process with its own defaults; {machine['processor']},"
         f" {machine['threads']} threads, torch {machine['torch']}, {machine['date']}."
         f" Peak here: {top['matrix product']:.0f} GFLOP/s (matrix product),"

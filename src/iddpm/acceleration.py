@@ -15,21 +15,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
+from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 from iddpm.networks import native
-
-Precision = Literal["auto", "float32", "tf32", "bfloat16"]
-"""float32 rounds nothing; tf32 lets a GPU round what it multiplies to 10 bits; bfloat16 computes the network's layers
-
-(not the diffusion, the loss or the weights) in 8 bits, on a GPU or on a CPU that is made for it.
-"""
-Compile = Literal["auto", "on", "off"]
-"""Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
 
 WORTH_COMPILING = 10_000
 """Calls of the network after which a minute of compiling has paid on a GPU."""
@@ -87,7 +80,8 @@ def computing_in(precision: Precision, device: torch.device) -> AbstractContextM
 def is_worth_compiling(compile: Compile, device: torch.device, calls: int) -> bool:
     """Whether torch's compiler is to be used for `calls` of a network.
 
-    Not on a CPU unless it is asked for: there it takes a minute, and gives less than our kernels (docs/decisions.md).
+    Not on a CPU unless it is asked for: there it takes up to a minute and a half, and training gains nothing by it
+    (docs/decisions.md).
     """
     return compile == "on" or (compile == "auto" and device.type == "cuda" and calls >= WORTH_COMPILING)
 
@@ -106,8 +100,13 @@ def compile_network(network: nn.Module, tell: Callable[[str], None]) -> None:
         compiled = torch.compile(network._call_impl, dynamic=False)
         torch._dynamo.config.recompile_limit = 32  # a network is called with few shapes, but with more than 8
 
+    is_first = True
+
     def call(*inputs: Any, **named: Any) -> Any:
+        nonlocal is_first
         try:
+            if not is_first:
+                return compiled(*inputs, **named)
             with warnings.catch_warnings(action="ignore"):
                 out = compiled(*inputs, **named)
         except (UserError, torch.OutOfMemoryError):
@@ -115,9 +114,11 @@ def compile_network(network: nn.Module, tell: Callable[[str], None]) -> None:
         except Exception as error:
             network._compiled_call_impl = None
             unfinished.done()
-            tell(f"compile: failed ({str(error).strip().splitlines()[0][:120]}); going on without")
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+            tell(f"compile: failed ({reason}); going on without")
             return network(*inputs, **named)
         unfinished.done()
+        is_first = False
         return out
 
     network._compiled_call_impl = call

@@ -20,6 +20,15 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+"""What a network computes in: float32 rounds nothing; tf32 lets a GPU round what it multiplies to 10 bits; bfloat16
+
+computes the network's layers (not the diffusion, the loss or the weights) in 8 bits, on a GPU or a CPU made for it.
+"""
+Compile = Literal["auto", "on", "off"]
+"""Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
+
+
 class Section(BaseModel):
     """Part of a configuration: frozen, and refuses fields that it does not know."""
 
@@ -171,9 +180,9 @@ class TrainingConfig(Section):
     """Average over fewer steps at first, so that an early average is not the initial weights."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Of everything random: the same seed gives the same run."""
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """What the network computes in: auto is bfloat16 on a GPU that has it, float32 elsewhere."""
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Compile = "auto"
     """Use torch's compiler: auto does on a GPU, for a run that is long enough to pay for it."""
     log_every: Count = 100
     """Steps between records in metrics.jsonl."""

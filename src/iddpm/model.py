@@ -10,16 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from iddpm.acceleration import (
-    Compile,
-    Precision,
     chosen_precision,
     compile_network,
     computing_in,
     is_worth_compiling,
+    keep_freed_memory,
     set_up,
 )
 from iddpm.build import build_diffusion, build_network
-from iddpm.config import Config, DatasetSpec
+from iddpm.config import Compile, Config, DatasetSpec, Precision
 from iddpm.data import Dataset
 from iddpm.data.dataset import Indices
 from iddpm.diffusion import Diffusion
@@ -64,7 +63,8 @@ class Model:
             self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         else:
             self.network.to(device)
-        set_up(self.device, self.precision)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         return self
 
     def accelerate(
@@ -73,7 +73,7 @@ class Model:
         """Made ready on its device for about `calls` of the network.
 
         Precision and compilation as asked for, see `acceleration`; `tell` is given a line about whatever is not to be
-        had. Without this call a model computes in float32, and without torch's compiler.
+        had. Without this call a model computes as torch is set to, and without torch's compiler.
         """
         self.precision = chosen_precision(precision, self.device, training=False)
         set_up(self.device, self.precision)

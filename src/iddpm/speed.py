@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from iddpm.acceleration import Compile, Precision, computing_in, set_up
+from iddpm.acceleration import computing_in, set_up
 from iddpm.build import build_network
-from iddpm.config import Config, DatasetSpec
+from iddpm.config import Compile, Config, DatasetSpec, Precision
 from iddpm.diffusion import SeededNoise, bound_terms
 from iddpm.model import Model
 from iddpm.sampling import SamplerOptions, sample_batches
@@ -114,7 +114,7 @@ def measure_speed(
     batch_size: None takes what a few seconds allow, at most a training batch.
     """
     most = config.training.microbatch_size or config.training.batch_size
-    chosen = min(batch_size, most) if batch_size else suitable_batch(most, cost.training, peak)
+    chosen = batch_size or suitable_batch(most, cost.training, peak)
     model = Model.fresh(config, spec).to(device)
     model.accelerate(calls=10**9, precision=precision, compile=compile, tell=tell)
     works: list[tuple[Work, Callable[[], object], int]] = [
@@ -232,7 +232,7 @@ def _training(
     settings = {"batch_size": batch, "precision": precision, "compile": compile, "steps": steps}
     training = config.training.model_copy(update=settings)
     trainer = Trainer(config.model_copy(update={"training": training}), spec, device, tell=tell)
-    window = Window(config.diffusion.num_timesteps)
+    window = Window(config.diffusion.num_timesteps, device)
     x_0 = _data(spec, batch, torch.device("cpu"))
     labels = torch.zeros(batch, dtype=torch.long) if config.network.classes else None
     return lambda: window.add(trainer.optimize(trainer.draw(x_0, labels)))

@@ -115,7 +115,7 @@ def test_a_device_that_works_on_its_own_keeps_its_weights_and_is_heard_of_later(
     trainer.optimize(bad)
     after = trainer.network.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-    with pytest.raises(DivergedError, match=rf"timesteps with such a loss: {int(bad.t[3])}\n"):
+    with pytest.raises(DivergedError, match=rf"step 4: (.*\n)+.*timesteps with such a loss: {int(bad.t[3])}\n"):
         trainer.optimize(good)
     trainer.optimize(bad)
     with pytest.raises(DivergedError, match="the data itself"):

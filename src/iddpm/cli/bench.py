@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from iddpm.cli.arguments import parse
 from iddpm.cli.progress import duration, say
 from iddpm.cli.train import starting_point
+from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 from iddpm.presets import PRESETS
 
@@ -34,9 +35,9 @@ class BenchArguments:
     """How long each kind of work is measured for."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
-    """What the network computes in: auto as training and sampling choose it."""
-    compile: Literal["auto", "on", "off"] = "auto"
+    precision: Precision = "auto"
+    """What the network computes in: auto as training chooses it."""
+    compile: Compile = "auto"
     """Use torch's compiler: auto does on a GPU."""
     json: bool = False
     """Print one JSON object."""
@@ -74,7 +75,7 @@ def run(words: Sequence[str]) -> int:
         config,
         spec,
         device,
-        precision=arguments.precision,
+        precision=precision,
         compile=arguments.compile,
         batch_size=arguments.batch_size,
         seconds=arguments.seconds,

@@ -12,6 +12,7 @@ import tyro
 from iddpm.cli.arguments import parse
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, say
+from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class NllArguments:
     """Items scored at once."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """What the network computes in: float32 rounds nothing, tf32 and bfloat16 are faster and shift the figure."""
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Compile = "auto"
     """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
     json: bool = False
     """Print one JSON object, with every term."""

@@ -14,6 +14,7 @@ import tyro
 from iddpm.cli.arguments import parse
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, say
+from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ class SampleArguments:
     """Bound predictions of x_0 to the range of the data at every step."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """What the network computes in: float32 rounds nothing, auto is tf32 on a GPU and float32 elsewhere."""
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Compile = "auto"
     """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
     json: bool = False
     """Print one JSON object."""

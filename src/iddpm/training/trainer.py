@@ -51,6 +51,7 @@ class StepResult:
 class Check:
     """Whether a step's gradient was not finite, and what is needed to say why."""
 
+    step: int
     batch: TrainingBatch
     failed: Tensor
     losses: Tensor
@@ -136,7 +137,7 @@ class Trainer:
         t, total, simple, vlb = self._accumulate_gradients(batch)
         limit = self.config.training.gradient_clip or float("inf")
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
-        self._guard(Check(batch, ~torch.isfinite(norm), total, t))
+        self._guard(Check(self.step, batch, ~torch.isfinite(norm), total, t))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -150,6 +151,7 @@ class Trainer:
         """DivergedError if a step so far has gone wrong; waits for the device."""
         unchecked, self._unchecked = self._unchecked, None
         if unchecked is not None and bool(unchecked.failed):
+            self.step = unchecked.step  # what came after it did not count
             self._diagnose(unchecked.batch, "the gradient", unchecked.losses, unchecked.t)
 
     def _guard(self, check: Check) -> None:
