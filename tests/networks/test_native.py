@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ import torch
 from torch import Tensor
 
 from iddpm.networks import UNet, native
-from iddpm.networks.native import library
+from iddpm.networks.layers import convolution
+from iddpm.networks.native import build, library
 
 available = pytest.mark.skipif(native.unavailable() is not None, reason="no compiler here")
 
@@ -31,6 +34,15 @@ def inputs(shape: tuple[int, ...], rows: int | None) -> list[Tensor]:
     channels = shape[1]
     vectors = [torch.randn(channels, generator=generator) for _ in range(2)]
     return [x, *vectors] + ([torch.randn(rows, 2 * channels, generator=generator)] if rows else [])
+
+
+def convolution_inputs(batch: int, channels: tuple[int, int], height: int, width: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    into, out = channels
+    x = torch.randn(batch, into, height, width, generator=generator) + 1
+    weight = torch.randn(out, into, 3, 3, generator=generator) / (9 * into) ** 0.5
+    bias = torch.randn(out, generator=generator)
+    return [x.to(memory_format=torch.channels_last), weight.to(memory_format=torch.channels_last), bias]
 
 
 @available
@@ -79,6 +91,115 @@ def test_not_finite_stays_so() -> None:
     assert torch.isfinite(y[1, 8:]).all()
     large = native.norm_silu(x[:1], weight * 1e4, bias, None, groups=8, eps=1e-5, silu=True)
     assert torch.isfinite(large).all()
+
+
+@available
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("batch", "channels", "height", "width"),
+    [
+        (2, (32, 64), 8, 8),
+        (1, (64, 32), 4, 4),  # fewer blocks than threads: parts of the channels
+        (1, (128, 160), 2, 2),
+        (3, (96, 64), 7, 5),  # tiles that hang over the border
+        (2, (32, 32), 1, 3),
+        (1, (32, 32), 1, 1),
+        (40, (64, 64), 16, 16),
+        (2, (512, 256), 9, 16),  # the weights' gradient in several turns
+    ],
+)
+def test_convolution_equals_torch(batch: int, channels: tuple[int, int], height: int, width: int, threads: int) -> None:
+    given = convolution_inputs(batch, channels, height, width)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        leaves = [tensor.clone().requires_grad_() for tensor in given]
+        y = native.conv3x3(*leaves, native.TransformedWeights())
+        assert "Conv3x3" in type(y.grad_fn).__name__
+        upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(3))
+        found = [y, *torch.autograd.grad(y, leaves, upstream)]
+        with torch.no_grad():
+            assert torch.equal(native.conv3x3(*given, native.TransformedWeights()), y)
+    finally:
+        torch.set_num_threads(before)
+    exact = [tensor.double().requires_grad_() for tensor in given]
+    y = torch.nn.functional.conv2d(*exact, padding=1)
+    for actual, expected in zip(found, [y, *torch.autograd.grad(y, exact, upstream.double())], strict=True):
+        largest = float(expected.detach().abs().max())
+        torch.testing.assert_close(actual.double(), expected, rtol=0, atol=1e-5 * largest)
+
+
+@available
+def test_convolution_without_bias_or_gradients_that_nobody_wants() -> None:
+    x, weight, _ = convolution_inputs(2, (32, 32), 16, 16)
+    kept = native.TransformedWeights()
+    expected = torch.nn.functional.conv2d(x, weight, padding=1)
+    torch.testing.assert_close(native.conv3x3(x, weight, None, kept), expected)
+    y = native.conv3x3(x.requires_grad_(), weight, None, kept)
+    (d_x,) = torch.autograd.grad(y.sum(), [x])
+    (expected,) = torch.autograd.grad(torch.nn.functional.conv2d(x, weight, padding=1).sum(), [x])
+    torch.testing.assert_close(d_x, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("into", "out"), [(3, 64), (64, 6), (40, 64)])
+def test_convolutions_that_the_kernels_do_not_do(into: int, out: int) -> None:
+    given = convolution_inputs(2, (into, out), 8, 8)
+    found = native.conv3x3(*given, native.TransformedWeights())
+    assert torch.equal(found, torch.nn.functional.conv2d(*given, padding=1))
+    contiguous = [tensor.contiguous() for tensor in given]
+    found = native.conv3x3(*contiguous, native.TransformedWeights())
+    assert torch.equal(found, torch.nn.functional.conv2d(*contiguous, padding=1))
+
+
+@available
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weight: weight.mul_(2),
+        lambda weight: weight.data.mul_(2),  # as averages outside of this package do it: torch does not see it
+        lambda weight: setattr(weight, "data", 2 * weight),
+    ],
+)
+def test_changed_weights_are_transformed_anew(change: Callable[[Tensor], object]) -> None:
+    x, weight, bias = convolution_inputs(2, (32, 32), 8, 8)
+    kept = native.TransformedWeights()
+    with torch.no_grad():
+        before = native.conv3x3(x, weight, bias, kept)
+        assert torch.equal(native.conv3x3(x, weight, bias, kept), before)
+        change(weight)
+        torch.testing.assert_close(
+            native.conv3x3(x, weight, bias, kept) - bias[:, None, None],
+            2 * (before - bias[:, None, None]),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+
+@available
+def test_kept_weights_are_neither_copied_nor_saved_nor_kept_while_learning() -> None:
+    layer = convolution(2, 64, 64).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = convolution_inputs(2, (64, 64), 8, 8)[0]
+    small = len(pickle.dumps(layer))
+    with torch.no_grad():
+        y = layer(x)
+    assert layer._transformed._kept is not None
+    assert len(pickle.dumps(layer)) == small
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    twin = copy.deepcopy(layer)
+    assert twin._transformed._kept is None
+    with torch.no_grad():
+        assert torch.equal(twin(x), y)
+    layer(x)
+    assert layer._transformed._kept is None
+    with torch.inference_mode():
+        assert torch.equal(copy.deepcopy(layer)(x), y)
+
+
+@available
+def test_autocast_is_left_to_torch() -> None:
+    layer = convolution(2, 64, 64).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert layer(convolution_inputs(2, (64, 64), 8, 8)[0]).dtype == torch.bfloat16
 
 
 @available
@@ -150,10 +271,19 @@ def test_built_once_and_again_when_damaged(empty_cache: Path, monkeypatch: pytes
 
 
 @available
-def test_wrong_numbers_are_not_used(empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = tmp_path / "wrong.cpp"
-    wrong.write_text(library.SOURCE.read_text().replace("1.0f + given[c]", "1.1f + given[c]"))
-    monkeypatch.setattr(library, "SOURCE", wrong)
+@pytest.mark.parametrize(
+    ("source", "right", "wrong"),
+    [(0, "1.0f + given[c]", "1.1f + given[c]"), (1, "= y0 - y1;", "= y0 + y1;"), (1, "m1 - m2 -", "m1 + m2 -")],
+)
+def test_wrong_numbers_are_not_used(
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: int, right: str, wrong: str
+) -> None:
+    sources = list(build.SOURCES)
+    text = sources[source].read_text()
+    assert right in text
+    sources[source] = tmp_path / "wrong.cpp"
+    sources[source].write_text(text.replace(right, wrong))
+    monkeypatch.setattr(build, "SOURCES", tuple(sources))
     assert native.unavailable() == "the compiler made kernels that give wrong numbers"
 
 

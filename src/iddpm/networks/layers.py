@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor, nn
 
-from iddpm.networks.native import norm_silu
+from iddpm.networks.native import TransformedWeights, conv3x3, norm_silu
 
 CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
     1: nn.Conv1d,
@@ -25,7 +25,20 @@ def convolution(
     dimensions: int, in_channels: int, out_channels: int, kernel: int = 3, stride: int | tuple[int, ...] = 1
 ) -> nn.Module:
     """A convolution that keeps the size but for its stride."""
+    if (dimensions, kernel, stride) == (2, 3, 1):
+        return Convolution3x3(in_channels, out_channels)
     return CONVOLUTIONS[dimensions](in_channels, out_channels, kernel, stride=stride, padding=kernel // 2)  # type: ignore[arg-type]
+
+
+class Convolution3x3(nn.Conv2d):
+    """torch's, with stride 1 and a border of zeros, by `native.conv3x3`."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+        self._transformed = TransformedWeights()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv3x3(x, self.weight, self.bias, self._transformed)
 
 
 class GroupNorm(nn.GroupNorm):

@@ -1,53 +1,58 @@
-"""Building, keeping and loading the kernels: half a second once on a machine, and never a reason not to run."""
+"""The kernels, loaded and checked, and the switch that turns them off."""
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-import platform
-import shutil
-import subprocess
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-SOURCE = Path(__file__).with_name("norm_silu.cpp")
-FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-fopenmp")
-NATIVE = ("-march=native", "-mprefer-vector-width=512")
-BUILD_SECONDS = 60
+from iddpm.networks.native.build import KernelsError, built
+
+VARIABLE = "IDDPM_KERNELS"
+"""Environment variable: "off" keeps to torch's operators."""
+_is_off = os.environ.get(VARIABLE, "") == "off"
 TOLERANCE = 1e-4
 
 
-class KernelsError(Exception):
-    """Why the kernels cannot be used here, in a few words."""
-
-
 class Library:
-    """The kernels, loaded. Tensors are float32 on the CPU with channels last; sizes are checked by the caller."""
+    """The kernels. Tensors are float32 on the CPU with channels last; sizes are checked by the caller."""
 
     def __init__(self, path: Path) -> None:
         try:
-            self._library = ctypes.CDLL(str(path))
+            self._functions = functions = ctypes.CDLL(str(path))
         except OSError as error:
             raise KernelsError(f"{path} cannot be loaded ({error})") from None
         pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-        forward, backward = self._library.norm_silu_forward, self._library.norm_silu_backward
-        forward.restype = backward.restype = None
-        forward.argtypes = [*[pointer] * 4, count, *[pointer] * 3, *[count] * 4, number, count, count]
-        backward.argtypes = [*[pointer] * 5, count, *[pointer] * 6, *[count] * 6]
+        for name, result, arguments in (
+            ("norm_silu_forward", None, [*[pointer] * 4, count, *[pointer] * 3, *[count] * 4, number, count, count]),
+            ("norm_silu_backward", None, [*[pointer] * 5, count, *[pointer] * 6, *[count] * 6]),
+            ("conv3x3_granularity", count, []),
+            ("conv3x3_fingerprint", count, [pointer, count]),
+            ("conv3x3_weights", None, [*[pointer] * 2, *[count] * 4]),
+            ("conv3x3_scratch", count, [count] * 6),
+            ("conv3x3", None, [*[pointer] * 5, *[count] * 6]),
+            ("conv3x3_weight_gradient_scratch", count, [count] * 5),
+            ("conv3x3_weight_gradient", None, [*[pointer] * 4, *[count] * 6]),
+        ):
+            function = getattr(functions, name)
+            function.restype, function.argtypes = result, arguments
+        self.granularity: int = functions.conv3x3_granularity()
 
-    def forward(
+    def norm_silu(
         self, x: Tensor, weight: Tensor, bias: Tensor, scale_shift: Tensor | None, groups: int, eps: float, silu: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The result, and mean and 1 / standard deviation `[batch, groups]` for `backward`."""
+        """The result, and mean and 1 / standard deviation `[batch, groups]` for `norm_silu_backward`."""
         batch = len(x)
         y = torch.empty_like(x)
         mean, rstd = x.new_empty(batch, groups), x.new_empty(batch, groups)
-        self._library.norm_silu_forward(
+        self._functions.norm_silu_forward(
             _address(x),
             _address(weight),
             _address(bias),
@@ -63,7 +68,7 @@ class Library:
         )
         return y, mean, rstd
 
-    def backward(
+    def norm_silu_backward(
         self,
         gradient: Tensor,
         x: Tensor,
@@ -79,7 +84,7 @@ class Library:
         d_x = torch.empty_like(x)
         d_weight, d_bias = x.new_empty(batch, channels), x.new_empty(batch, channels)
         d_scale_shift = None if scale_shift is None else x.new_empty(batch, 2 * channels)
-        self._library.norm_silu_backward(
+        self._functions.norm_silu_backward(
             _address(gradient),
             _address(x),
             _address(weight),
@@ -100,6 +105,49 @@ class Library:
             d_scale_shift = d_scale_shift.sum(0, keepdim=True)
         return d_x, d_weight.sum(0), d_bias.sum(0), d_scale_shift
 
+    def fingerprint(self, weight: Tensor) -> int:
+        """A hash of a few numbers all over it: what training or loading changes, changes it."""
+        found: int = self._functions.conv3x3_fingerprint(_address(weight), weight.numel())
+        return found
+
+    def transformed_weights(self, weight: Tensor, *, mirrored: bool = False) -> Tensor:
+        """A 3x3 convolution's weights `[out, in, 3, 3]` as `conv3x3` takes them, 16/9 times as many.
+
+        mirrored: to convolve the gradient of its output with, which gives that of its input.
+        """
+        out, in_ = weight.shape[:2]
+        if mirrored:
+            out, in_ = in_, out
+        transformed = weight.new_empty(16 * in_ * out)
+        threads = torch.get_num_threads()
+        self._functions.conv3x3_weights(_address(weight), _address(transformed), in_, out, mirrored, threads)
+        return transformed
+
+    def conv3x3(self, x: Tensor, transformed: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution of `[batch, in, height, width]`, to `[batch, out, height, width]`."""
+        batch, channels, height, width = x.shape
+        out = len(transformed) // (16 * channels)
+        y = torch.empty((batch, out, height, width), memory_format=torch.channels_last)
+        sizes = (batch, height, width, channels, out, torch.get_num_threads())
+        scratch = x.new_empty(self._functions.conv3x3_scratch(*sizes))
+        self._functions.conv3x3(
+            _address(x), _address(transformed), _address(bias), _address(y), _address(scratch), *sizes
+        )
+        return y
+
+    def conv3x3_weight_gradient(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient of the weights, of the convolution's input and of its output's gradient."""
+        batch, channels, height, width = x.shape
+        out = gradient.shape[1]
+        d_weight = torch.empty((out, channels, 3, 3), memory_format=torch.channels_last)
+        sizes = (batch, height, width, channels, out)
+        scratch = x.new_empty(self._functions.conv3x3_weight_gradient_scratch(*sizes))
+        threads = torch.get_num_threads()
+        self._functions.conv3x3_weight_gradient(
+            _address(x), _address(gradient), _address(d_weight), _address(scratch), *sizes, threads
+        )
+        return d_weight
+
 
 def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
@@ -119,100 +167,83 @@ def _sizes(x: Tensor, groups: int) -> tuple[int, int, int, int]:
 def load() -> Library | str:
     """The kernels, built first if they are not; where that cannot be, why not. Done once in a process."""
     try:
-        library = Library(_built())
+        library = Library(built())
         _check(library)
     except KernelsError as error:
         return str(error)
     return library
 
 
-def _built() -> Path:
-    """The library's file, from the cache or from the compiler.
+def unavailable() -> str | None:
+    """Why the kernels are not used in this process, in a few words; None if they are. Builds them if need be."""
+    if _is_off:
+        return f"{VARIABLE}=off"
+    loaded = load()
+    return loaded if isinstance(loaded, str) else None
 
-    It is written beside its place and moved there, so a build that was killed leaves nothing; its name holds a hash of
-    all that it depends on, and a file beside it one of its content, so a damaged one is built again.
-    """
-    compiler = next(filter(None, map(shutil.which, _compilers())), None)
-    folder = cache_folder()
-    name = hashlib.sha256(repr((SOURCE.read_text(), FLAGS, NATIVE, _processor())).encode()).hexdigest()[:20]
-    path, checksum = folder / f"{name}.so", folder / f"{name}.sha256"
-    if path.is_file() and checksum.is_file() and checksum.read_text() == _digest(path):
-        return path
-    if compiler is None:
-        raise KernelsError("no C++ compiler is installed")
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Within it, torch's operators do it all."""
+    global _is_off  # noqa: PLW0603
+    before, _is_off = _is_off, True
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as beside:
-            built = Path(beside) / "kernels.so"
-            _compile(compiler, built)
-            (Path(beside) / "sha256").write_text(_digest(built))
-            (Path(beside) / "sha256").replace(checksum)
-            built.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise KernelsError(f"{folder} cannot be written to ({reason}); XDG_CACHE_HOME names another place") from None
-    return path
+        yield
+    finally:
+        _is_off = before
 
 
-def cache_folder() -> Path:
-    """Where built kernels are kept: `iddpm` in $XDG_CACHE_HOME or ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "iddpm"
-
-
-def _compilers() -> tuple[str, ...]:
-    given = os.environ.get("CXX")
-    return (given,) if given else ("c++", "g++", "clang++")
-
-
-def _compile(compiler: str, out: Path) -> None:
-    """Compile, and link without an OpenMP: the one that torch has loaded is found when the library is."""
-    object_file = out.with_suffix(".o")
-    for command in (
-        [compiler, *FLAGS, *NATIVE, "-c", str(SOURCE), "-o", str(object_file)],
-        [compiler, "-shared", str(object_file), "-o", str(out)],
-    ):
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise KernelsError(f"{compiler} failed ({error})") from None
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            said = next((line for line in lines if "error" in line), lines[0] if lines else f"code {done.returncode}")
-            raise KernelsError(f"{compiler} failed ({said.strip()[:200]})")
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _processor() -> str:
-    """What -march=native depends on: a home directory may be shared between machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine() + platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
+def library_for(x: Tensor) -> Library | None:
+    """The kernels, where they can work on this feature map as it lies in memory."""
+    if _is_off or x.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    if x.ndim != 4 or x.dtype != torch.float32 or not x.is_contiguous(memory_format=torch.channels_last):
+        return None
+    loaded = load()
+    return None if isinstance(loaded, str) else loaded
 
 
 @torch.no_grad()
 def _check(library: Library) -> None:
     """Kernels that give other numbers than torch are not used."""
-    generator = torch.Generator().manual_seed(0)
+    for found, expected in (_norm_silu_twice(library), _convolution_twice(library)):
+        for ours, theirs in zip(found, expected, strict=True):
+            if not torch.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE):
+                raise KernelsError("the compiler made kernels that give wrong numbers")
 
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
 
-    x = draw(2, 12, 3, 5).to(memory_format=torch.channels_last)
-    weight, bias, scale_shift = draw(12), draw(12), draw(2, 24)
+def _draw(*shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(sum(shape))
+    drawn = torch.randn(shape, generator=generator)
+    return drawn.to(memory_format=torch.channels_last) if drawn.ndim == 4 else drawn
+
+
+def _norm_silu_twice(library: Library) -> tuple[list[Tensor], list[Tensor]]:
+    """Results and gradients, by the kernels and by torch."""
+    x, weight, bias, scale_shift = _draw(2, 12, 3, 5), _draw(12), _draw(12), _draw(2, 24)
     with torch.enable_grad():
         inputs = [tensor.clone().requires_grad_() for tensor in (x, weight, bias, scale_shift)]
         scale, shift = inputs[3][:, :, None, None].chunk(2, dim=1)
-        normal = torch.nn.functional.group_norm(inputs[0], 4, inputs[1], inputs[2], 1e-5)
-        expected = torch.nn.functional.silu(normal * (1 + scale) + shift)
+        normal = F.group_norm(inputs[0], 4, inputs[1], inputs[2], 1e-5)
+        expected = F.silu(normal * (1 + scale) + shift)
         gradients = torch.autograd.grad(expected.square().sum(), inputs)
-    y, mean, rstd = library.forward(x, weight, bias, scale_shift, 4, 1e-5, True)
-    found = library.backward(2 * y, x, weight, bias, scale_shift, mean, rstd, True)
-    for ours, theirs in zip((y, *found), (expected, *gradients), strict=True):
-        if ours is None or not torch.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE):
-            raise KernelsError("the compiler made kernels that give wrong numbers")
+    y, mean, rstd = library.norm_silu(x, weight, bias, scale_shift, 4, 1e-5, True)
+    found = library.norm_silu_backward(2 * y, x, weight, bias, scale_shift, mean, rstd, True)
+    return [y, *(gradient for gradient in found if gradient is not None)], [expected, *gradients]
+
+
+def _convolution_twice(library: Library) -> tuple[list[Tensor], list[Tensor]]:
+    channels = library.granularity
+    x, bias = _draw(2, 2 * channels, 5, 4), _draw(channels)
+    weight = _draw(channels, 2 * channels, 3, 3) / (18 * channels) ** 0.5
+    expected = F.conv2d(x, weight, bias, padding=1)
+    d_x, d_weight, _ = torch.ops.aten.convolution_backward(
+        expected, x, weight, [channels], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, True, False]
+    )
+    y = library.conv3x3(x, library.transformed_weights(weight), bias)
+    found = [
+        y,
+        library.conv3x3(y, library.transformed_weights(weight, mirrored=True), None),
+        library.conv3x3_weight_gradient(x, y),
+    ]
+    return found, [expected, d_x, d_weight]
