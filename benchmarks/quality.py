@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.compare import processor
 from benchmarks.contestants import DenoisingDiffusionPytorch, DiffusersLibrary, T
 from benchmarks.matched import Size
 from iddpm.config import Config
@@ -134,8 +135,8 @@ def page(folder: Path) -> str:
         "two cores, each contestant with its own loop and defaults (one run each, seed 0). A peer's variance is the",
         "better of its two fixed ones.",
         "",
-        "| data | contestant | wall time, s | optimizer steps | images | bits/dim |",
-        "|---|---|---|---|---|---|",
+        "| data | contestant | wall time, s | optimizer steps | images | bits/dim | machine |",
+        "|---|---|---|---|---|---|---|",
     ]
     for data in COUNT:
         path = folder / f"quality-{data}.json"
@@ -143,7 +144,7 @@ def page(folder: Path) -> str:
             bits = min(found["bits"].values()) if isinstance(found["bits"], dict) else found["bits"]
             lines.append(
                 f"| {data} | {name} | {found['seconds']:.0f} | {found['optimizer_steps']:,} | {found['images']:,} |"
-                f" {bits:.3f} |"
+                f" {bits:.3f} | {found['machine']} |"
             )
     lines += [
         "",
@@ -168,6 +169,7 @@ def main() -> None:
     for name in ("iddpm", *PEERS):
         if arguments.only in (None, name):
             results[name] = ours(data, splits) if name == "iddpm" else peer(name, data, splits, 60 * arguments.minutes)
+            results[name]["machine"] = processor()
             print(name, results[name], file=sys.stderr, flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")

@@ -7,6 +7,7 @@ import os
 import pickle
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -268,6 +269,15 @@ def test_built_once_and_again_when_damaged(empty_cache: Path, monkeypatch: pytes
     assert native.unavailable() is None
     assert len(built.read_bytes()) == len(whole)
     assert sorted(path.suffix for path in empty_cache.iterdir()) == [".sha256", ".so"]
+
+
+@available
+@pytest.mark.parametrize("context", [torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), torch.no_grad()])
+def test_loaded_within_a_context(empty_cache: Path, context: AbstractContextManager[object]) -> None:
+    with context:
+        assert native.unavailable() is None
+        layer = convolution(2, 64, 64).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layer(convolution_inputs(2, (64, 64), 8, 8)[0])
 
 
 @available
