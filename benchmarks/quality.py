@@ -1,11 +1,11 @@
 """Quality per wall time: the held-out bits/dim that a peer's own loop reaches, and how soon iddpm is there.
 
-    python -m benchmarks.quality digits|photos [--minutes 10] [--only NAME]
+    python -m benchmarks.quality digits|photos [--minutes 10] [--share 0.48] [--only NAME]
 
 Peers train for `minutes` with their loops' defaults (batch 16, learning rate 1e-4, their schedules and averages) on a
-network of the same widths; iddpm trains for half of that with its preset. All are scored by the same bound on the same
-held-out items in as many steps; a peer, whose variance is not learned, with the better of its two fixed ones and of
-its averaged weights. Writes docs/results/quality-DATA.json.
+network of the same widths; iddpm trains for a `share` of that with its preset. All are scored by the same bound on the
+same held-out items in as many steps; a peer, whose variance is not learned, with the better of its two fixed ones and
+of its averaged weights. Writes docs/results/quality-DATA.json.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ PEER_BATCH = 16
 COUNT = {"digits": 300, "photos": 64}
 STEPS = {"digits": 500, "photos": 100}
 """Of the chain in scoring, at most: the whole chain is more than there is patience for."""
-SHORT = {
-    "digits": {"steps": 2200},
+SHORT: dict[str, dict[str, Any]] = {
+    "digits": {},
     "photos": {
-        "steps": 520,
         "batch_size": 16,
         "learning_rate": 1e-3,
         "warmup_steps": 50,
@@ -48,7 +47,7 @@ SHORT = {
         "ema_rates": (0.99,),
     },
 }
-"""What iddpm's preset is changed to for a run of five minutes on two cores: its end, and what follows from that."""
+"""What iddpm's preset is changed to for a run of some minutes, beside the number of steps."""
 
 
 def peer(name: str, data: str, splits: Splits, seconds: float) -> dict[str, Any]:
@@ -100,12 +99,31 @@ def bound(diffusion: Diffusion, predict: Any, splits: Splits, data: str) -> floa
     return float(torch.cat(totals).mean())
 
 
-def ours(data: str, splits: Splits) -> dict[str, Any]:
-    """Train iddpm, and score it."""
+def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:
+    """How many steps take so long here, found by taking some; the learning rate's decay must know its end."""
+    from iddpm.training import Session, Stepped
+
+    tried = 0.05 * seconds
+    with tempfile.TemporaryDirectory() as folder:
+        events = Session(config, splits, Path(folder) / "run").events()
+        times: list[float] = []
+        for event in events:
+            if isinstance(event, Stepped):
+                times.append(time.perf_counter())
+                if len(times) > 5 and times[-1] - times[4] > tried:
+                    break
+        events.close()
+    return int((len(times) - 5) / (times[-1] - times[4]) * 0.95 * seconds)
+
+
+def ours(data: str, splits: Splits, seconds: float) -> dict[str, Any]:
+    """Train iddpm for about so long, and score it."""
     from iddpm.training import Session
 
     values = preset(data).model_dump()
     values["training"] |= {"validate_every": 0, "sample_every": 0, "checkpoint_every": 10**6, **SHORT[data]}
+    steps = affordable_steps(Config.model_validate(values), splits, seconds)
+    values["training"]["steps"] = steps
     config = Config.model_validate(values)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
@@ -115,7 +133,6 @@ def ours(data: str, splits: Splits) -> dict[str, Any]:
         took = time.perf_counter() - begun
     model = session.trainer.averaged_model()
     bits = bound(model.diffusion, model.predict(), splits, data)
-    steps = config.training.steps
     return {
         "seconds": took,
         "optimizer_steps": steps,
@@ -159,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", choices=list(COUNT))
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--share", type=float, default=0.48, help="of the peers' time, for iddpm")
     parser.add_argument("--only", choices=["iddpm", *PEERS])
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -168,7 +186,11 @@ def main() -> None:
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for name in ("iddpm", *PEERS):
         if arguments.only in (None, name):
-            results[name] = ours(data, splits) if name == "iddpm" else peer(name, data, splits, 60 * arguments.minutes)
+            seconds = 60 * arguments.minutes
+            if name == "iddpm":
+                results[name] = ours(data, splits, arguments.share * seconds)
+            else:
+                results[name] = peer(name, data, splits, seconds)
             results[name]["machine"] = processor()
             print(name, results[name], file=sys.stderr, flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
