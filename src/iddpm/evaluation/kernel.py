@@ -1,0 +1,68 @@
+"""Kernel distance (KID: Binkowski et al. 2018): the squared maximum mean discrepancy of a cubic kernel, unbiased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class KernelDistance:
+    """The mean over random subsets, and how much subsets differ: their standard deviation, no error of the mean."""
+
+    mean: float
+    spread: float
+
+
+def kernel_distance(
+    generated: Tensor, real: Tensor, *, subset_size: int = 1000, subsets: int = 100, seed: int = 2020
+) -> KernelDistance:
+    """Of `[n, d]` and `[m, d]`, in float64. Subsets and defaults are torch-fidelity's, so that figures compare."""
+    generator = np.random.RandomState(seed)
+    found = []
+    for _ in range(subsets):
+        first = generated[generator.choice(len(generated), subset_size, replace=False)].double()
+        second = real[generator.choice(len(real), subset_size, replace=False)].double()
+        found.append(_unbiased(_kernel(first, first), _kernel(first, second), _kernel(second, second)))
+    return KernelDistance(float(np.mean(found)), float(np.std(found)))
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    """(a b / d + 1)^3 of every pair of rows."""
+    return (a @ b.T / a.shape[1] + 1) ** 3
+
+
+def _unbiased(within_a: Tensor, between: Tensor, within_b: Tensor) -> float:
+    n, m = between.shape
+    a = (within_a.sum() - within_a.trace()) / (n * (n - 1))
+    b = (within_b.sum() - within_b.trace()) / (m * (m - 1))
+    return float(a + b - 2 * between.mean())
+
+
+def same_distribution(a: Tensor, b: Tensor, *, permutations: int = 999, most: int = 2000, seed: int = 0) -> float:
+    """The p-value of "both sets are draws from one distribution": a permutation test of the kernel distance.
+
+    Of at most `most` rows each. True halves of one set fall below p = 0.05 in 5 % of cases, whatever the features.
+    The rows are divided by their pooled standard deviation first, so that no single feature decides.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    first, second = (rows[torch.randperm(len(rows), generator=generator)[:most]].double() for rows in (a, b))
+    pooled = torch.cat([first, second])
+    pooled = (pooled - pooled.mean(dim=0)) / pooled.std(dim=0).clamp(min=1e-12)
+    kernel = _kernel(pooled, pooled)
+    kernel.fill_diagonal_(0)
+    n, m = len(first), len(second)
+    # Of membership s (1 for the first set) the sums are s K s, (1 - s) K (1 - s) and s K (1 - s): all shuffles at once.
+    members = torch.zeros(n + m, permutations + 1, dtype=torch.float64)
+    members[:n, 0] = 1
+    for column in range(1, permutations + 1):
+        members[torch.randperm(n + m, generator=generator)[:n], column] = 1
+    reached = kernel @ members
+    within_a = (members * reached).sum(dim=0)
+    between = ((1 - members) * reached).sum(dim=0)
+    within_b = kernel.sum() - within_a - 2 * between
+    distance = within_a / (n * (n - 1)) + within_b / (m * (m - 1)) - 2 * between / (n * m)
+    return float((distance >= distance[0]).sum()) / (permutations + 1)

@@ -1,0 +1,108 @@
+"""What nearest neighbours in feature space say of samples: good ones, missing ones, copied ones.
+
+Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020), authenticity (Alaa et al.
+2022). All distances are worked out block by block, so that they are never all in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ROWS, COLUMNS = 1024, 8192
+"""Of a block of distances: 32 MiB."""
+
+
+@dataclass(frozen=True)
+class Manifolds:
+    """One answer for every image. An image's ball reaches to its k-th nearest neighbour in its own set.
+
+    is_real_like  `[generated]`: within the ball of a real image. Their share is the precision.
+    is_reached    `[real]`: within the ball of a generated image. Their share is the recall.
+    density       `[generated]`: in how many of the real images' balls, over k. Their mean is the density.
+    is_covered    `[real]`: a generated image is in its ball. Their share is the coverage.
+    is_authentic  `[generated]`: farther from its nearest real image than that one is from its nearest other real image.
+    """
+
+    is_real_like: Tensor
+    is_reached: Tensor
+    density: Tensor
+    is_covered: Tensor
+    is_authentic: Tensor
+
+    def means(self) -> dict[str, float]:
+        """The scores by name."""
+        return {
+            "precision": float(self.is_real_like.float().mean()),
+            "recall": float(self.is_reached.float().mean()),
+            "density": float(self.density.mean()),
+            "coverage": float(self.is_covered.float().mean()),
+            "authenticity": float(self.is_authentic.float().mean()),
+        }
+
+
+def manifolds(*, generated: Tensor, real: Tensor, k: int = 3, k_density: int = 5) -> Manifolds:
+    """Of features `[n, d]` and `[m, d]`; each set needs more than `k` and `k_density` images.
+
+    k: for precision and recall; k_density: for density and coverage (both as their authors have them).
+    """
+    centre = real.mean(dim=0)
+    ours, theirs = _Points(generated - centre), _Points(real - centre)
+    (our_ball,) = _radii(ours, [k])
+    their_ball, their_density_ball, their_nearest = _radii(theirs, [k, k_density, 1])
+    n, m = len(generated), len(real)
+    real_like, inside = torch.zeros(n, dtype=torch.bool), torch.zeros(n)
+    reached, covered = torch.zeros(m, dtype=torch.bool), torch.zeros(m, dtype=torch.bool)
+    closest, closest_to = torch.full((n,), torch.inf), torch.zeros(n, dtype=torch.long)
+    for columns, rows, squared in _blocks(theirs, ours):  # [generated, real]
+        real_like[rows] |= (squared <= their_ball[columns]).any(dim=1)
+        within = squared <= their_density_ball[columns]
+        inside[rows] += within.sum(dim=1)
+        covered[columns] |= within.any(dim=0)
+        reached[columns] |= (squared <= our_ball[rows, None]).any(dim=0)
+        nearest = squared.min(dim=1)
+        nearer = nearest.values < closest[rows]
+        closest[rows] = torch.where(nearer, nearest.values, closest[rows])
+        closest_to[rows] = torch.where(nearer, nearest.indices + columns.start, closest_to[rows])
+    return Manifolds(real_like, reached, inside / k_density, covered, closest > their_nearest[closest_to])
+
+
+class _Points:
+    """Vectors with their squared lengths."""
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors.float()
+        self.squares = self.vectors.double().square().sum(dim=1).float()
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def squared_distances(self, rows: slice, other: _Points, columns: slice) -> Tensor:
+        """Between some of these and some of the others."""
+        lengths = self.squares[rows, None] + other.squares[columns]
+        return lengths.addmm_(self.vectors[rows], other.vectors[columns].T, alpha=-2).clamp_(min=0)
+
+
+def _blocks(columns_of: _Points, rows_of: _Points) -> Iterator[tuple[slice, slice, Tensor]]:
+    for start in range(0, len(rows_of), ROWS):
+        rows = slice(start, min(start + ROWS, len(rows_of)))
+        for first in range(0, len(columns_of), COLUMNS):
+            columns = slice(first, min(first + COLUMNS, len(columns_of)))
+            yield columns, rows, rows_of.squared_distances(rows, columns_of, columns)
+
+
+def _radii(points: _Points, neighbours: list[int]) -> list[Tensor]:
+    """Of every point the squared distance to its k-th nearest other one, for each k."""
+    most = max(neighbours)
+    nearest = torch.full((len(points), most), torch.inf)
+    for columns, rows, squared in _blocks(points, points):
+        for row in range(max(rows.start, columns.start), min(rows.stop, columns.stop)):
+            squared[row - rows.start, row - columns.start] = torch.inf
+        few = min(most, squared.shape[1])
+        candidates = torch.cat([nearest[rows], squared.topk(few, dim=1, largest=False).values], dim=1)
+        nearest[rows] = candidates.topk(most, dim=1, largest=False).values
+    ordered = nearest.sort(dim=1).values
+    return [ordered[:, k - 1].clone() for k in neighbours]
