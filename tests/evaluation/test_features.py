@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from iddpm.config import DataConfig
+from iddpm.data import open_source
+from iddpm.evaluation import features
+from iddpm.evaluation.features import ClassifierFeatures
+
+
+def test_a_classifier_is_trained_once_and_again_when_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iddpm.evaluation.classifier.STEPS", 30)
+    splits = open_source(DataConfig(source="digits"))
+    folder = tmp_path / "cache"
+    first = ClassifierFeatures.for_data(splits.train, splits.fingerprint(), folder)
+    (path,) = folder.iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "train_classifier", lambda data: pytest.fail("it is there already"))
+        again = ClassifierFeatures.for_data(splits.train, splits.fingerprint(), folder)
+    assert (first.name, first.weights, first.notes) == ("classifier", again.weights, again.notes)
+    items = splits.train.items(np.arange(5))
+    assert torch.equal(first.embed(items).features, again.embed(items).features)
+    logits = first.embed(items).logits
+    assert logits is not None
+    assert logits.shape == (5, 10)
+    path.write_bytes(path.read_bytes()[:1000])
+    assert ClassifierFeatures.for_data(splits.train, splits.fingerprint(), folder).weights == first.weights
+    assert len(path.read_bytes()) > 1000
+
+
+def test_other_weights_have_another_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = torch.nn.Linear(3, 2)
+    before = features.hash_of(network)
+    assert features.hash_of(network) == before
+    with torch.no_grad():
+        network.bias[0] += 1
+    assert features.hash_of(network) != before
