@@ -193,8 +193,8 @@ def main() -> None:
                 results[name] = peer(name, data, splits, seconds)
             results[name]["machine"] = processor()
             print(name, results[name], file=sys.stderr, flush=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(results, indent=1) + "\n")
     (arguments.out / "quality.md").write_text(page(arguments.out))
 
 
