@@ -1,6 +1,6 @@
 """Side by side: iddpm against diffusers and denoising-diffusion-pytorch, at matched networks, in one run.
 
-    python -m benchmarks.compare [--rounds 5] [--seconds 1.5] [--sizes S,M,L]      (with a GPU: --sizes S,M,L,I)
+    python -m benchmarks.compare [--rounds 3] [--seconds 1] [--sizes S,M,L]      (with a GPU: --sizes S,M,L,I)
 
 Every contestant has its own process; their turns alternate (A B C A B C ...), and each figure is the median of its
 turns. Writes docs/results/speed.json and the tables in docs/results/speed.md. A quarter of an hour on two cores, which
@@ -226,8 +226,8 @@ def tables(results: dict[str, Any]) -> str:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of work a turn, at least one call")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of work a turn, at least one call")
     parser.add_argument("--sizes", default="S,M,L")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()

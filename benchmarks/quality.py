@@ -29,6 +29,7 @@ from iddpm.config import Config
 from iddpm.data import Splits, open_source, scale
 from iddpm.diffusion import Diffusion, Parameterization, SeededNoise, bits_per_dim
 from iddpm.diffusion.schedule import from_betas
+from iddpm.model import Model
 from iddpm.presets import preset
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
@@ -116,22 +117,26 @@ def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:
     return int((len(times) - 5) / (times[-1] - times[4]) * 0.95 * seconds)
 
 
-def ours(data: str, splits: Splits, seconds: float) -> dict[str, Any]:
-    """Train iddpm for about so long, and score it."""
+def trained(config: Config, splits: Splits) -> tuple[Model, float]:
+    """A model with its averaged weights, and the seconds that training it took."""
     from iddpm.training import Session
 
-    values = preset(data).model_dump()
-    values["training"] |= {"validate_every": 0, "sample_every": 0, "checkpoint_every": 10**6, **SHORT[data]}
-    steps = affordable_steps(Config.model_validate(values), splits, seconds)
-    values["training"]["steps"] = steps
-    config = Config.model_validate(values)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         session = Session(config, splits, Path(folder) / "run")
         for _ in session.events():
             pass
-        took = time.perf_counter() - begun
-    model = session.trainer.averaged_model()
+        return session.trainer.averaged_model(), time.perf_counter() - begun
+
+
+def ours(data: str, splits: Splits, seconds: float) -> dict[str, Any]:
+    """Train iddpm for about so long, and score it."""
+    values = preset(data).model_dump()
+    values["training"] |= {"validate_every": 0, "sample_every": 0, "checkpoint_every": 10**6, **SHORT[data]}
+    steps = affordable_steps(Config.model_validate(values), splits, seconds)
+    values["training"]["steps"] = steps
+    config = Config.model_validate(values)
+    model, took = trained(config, splits)
     bits = bound(model.diffusion, model.predict(), splits, data)
     return {
         "seconds": took,

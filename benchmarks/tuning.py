@@ -4,7 +4,6 @@
 
 Every run sees as many images as the preset does in so many steps; the preset itself runs with three seeds, which says
 what a difference means. Writes docs/results/tuning.json, from which an interrupted run goes on, and tuning.md.
-A quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import RESULTS, bound
+from benchmarks.quality import RESULTS, bound, trained
 from iddpm.config import Config
 from iddpm.data import open_source
 from iddpm.presets import preset
@@ -45,8 +42,6 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
 
 def run(change: dict[str, dict[str, Any]], steps: int) -> dict[str, float]:
     """Train with a change, and score the average."""
-    from iddpm.training import Session
-
     values = preset("digits").model_dump()
     images = steps * values["training"]["batch_size"]
     values["training"] |= {"validate_every": 0, "sample_every": 0, "checkpoint_every": 10**6}
@@ -55,13 +50,7 @@ def run(change: dict[str, dict[str, Any]], steps: int) -> dict[str, float]:
     values["training"]["steps"] = images // values["training"]["batch_size"]
     config = Config.model_validate(values)
     splits = open_source(config.data)
-    with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
-        session = Session(config, splits, Path(folder) / "run")
-        for _ in session.events():
-            pass
-        took = time.perf_counter() - begun
-    model = session.trainer.averaged_model()
+    model, took = trained(config, splits)
     return {"seconds": took, "bits": bound(model.diffusion, model.predict(), splits, "digits")}
 
 

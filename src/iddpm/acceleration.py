@@ -1,7 +1,7 @@
 """How a network is run on a device: precision, compilation, and settings of the process. None of it is the model's.
 
-On a CPU the time between convolutions is in our own kernels (`networks.native`), and freed memory stays with the
-process. On a GPU it is in torch's compiler, and matrix products may be rounded.
+On a CPU most of the time is in our own kernels (`networks.native`), and freed memory stays with the process. On a GPU
+it is in torch's compiler, and matrix products may be rounded.
 """
 
 from __future__ import annotations

@@ -197,6 +197,22 @@ def test_kept_weights_are_neither_copied_nor_saved_nor_kept_while_learning() -> 
 
 
 @available
+def test_not_of_torchs_default_kind(empty_cache: Path) -> None:
+    given = convolution_inputs(64, (32, 32), 8, 8)
+    expected = torch.nn.functional.conv2d(*given, padding=1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            y = native.conv3x3(*[tensor.requires_grad_() for tensor in given], native.TransformedWeights())
+            y.sum().backward()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert "Conv3x3" in type(y.grad_fn).__name__
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+    assert all(tensor.grad is not None and tensor.grad.dtype == torch.float32 for tensor in given)
+
+
+@available
 def test_autocast_is_left_to_torch() -> None:
     layer = convolution(2, 64, 64).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():

@@ -135,7 +135,7 @@ def _introduce(session: Session) -> None:
     from iddpm.networks import native
 
     if session.trainer.device.type == "cpu" and (reason := native.unavailable()) is not None:
-        say(f"kernels: {reason}; going on with torch's own operators, a tenth to a fifth slower")
+        say(f"kernels: {reason}; going on with torch's own operators, at half to two thirds of the speed")
     trainer, splits = session.trainer, session.splits
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     held_out = len(splits.validation) if splits.validation is not None else 0

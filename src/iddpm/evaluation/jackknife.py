@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 GROUPS = 20
-Scores = dict[str, float]
+Values = dict[str, float]
 
 
 def jackknife(
-    score: Callable[[Tensor, Tensor], Scores], generated: int, real: int, *, groups: int = GROUPS, seed: int = 0
-) -> Iterator[Scores | None]:
+    score: Callable[[Tensor, Tensor], Values], generated: int, real: int, *, groups: int = GROUPS, seed: int = 0
+) -> Iterator[Values | None]:
     """Standard errors of the scores that `score` finds for rows of two sets, after None for every group done.
 
     score: given which of `generated` and of `real` images to use. Both sets lose a group at a time, drawn at random, so
@@ -22,9 +22,9 @@ def jackknife(
     """
     generator = torch.Generator().manual_seed(seed)
     parts = [torch.randperm(count, generator=generator).tensor_split(groups) for count in (generated, real)]
-    found: list[Scores] = []
+    found: list[Values] = []
     for left_out in range(groups):
         kept = [torch.cat([*part[:left_out], *part[left_out + 1 :]]).sort().values for part in parts]
         found.append(score(kept[0], kept[1]))
         yield None
-    yield {name: float(np.sqrt((groups - 1) * np.var([scores[name] for scores in found]))) for name in found[0]}
+    yield {name: float(np.sqrt((groups - 1) * np.var([values[name] for values in found]))) for name in found[0]}

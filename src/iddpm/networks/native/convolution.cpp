@@ -3,7 +3,7 @@
 // Of every tile of 2x2 outputs the 4x4 inputs are transformed, V = B' d B. At each of the 16 points the transformed
 // inputs of all tiles are multiplied by the transformed weights, M = V U with U = G g G', and transformed back,
 // y = A' M A: 16 multiplications where 36 were. All that the transforms multiply by is 1, -1 and 1/2, so rounding is
-// no worse than that of the plain sum. The gradient of the input is a convolution with the weights mirrored; that of
+// like that of the plain sum. The gradient of the input is a convolution with the weights mirrored; that of
 // the weights is the adjoint, g = G' (V' (A dy A')) G.
 //
 // Tensors are float32 with channels last: x[n][row][column][c], weights [out][row][column][in]. The number of channels

@@ -67,7 +67,7 @@ def _suits(library: Library, weight: Tensor, bias: Tensor | None) -> bool:
 
 
 class _Conv3x3(torch.autograd.Function):
-    """Keeps its input and the weights; both passes transform the weights, which is a hundredth of the work."""
+    """Keeps its input and the weights; both passes transform the weights, which is little beside a training batch."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, library: Library) -> Tensor:

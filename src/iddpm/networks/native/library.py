@@ -127,7 +127,7 @@ class Library:
         """The convolution of `[batch, in, height, width]`, to `[batch, out, height, width]`."""
         batch, channels, height, width = x.shape
         out = len(transformed) // (16 * channels)
-        y = torch.empty((batch, out, height, width), memory_format=torch.channels_last)
+        y = _feature_map(x, batch, out, height, width)
         sizes = (batch, height, width, channels, out, torch.get_num_threads())
         scratch = x.new_empty(self._functions.conv3x3_scratch(*sizes))
         self._functions.conv3x3(
@@ -139,7 +139,7 @@ class Library:
         """The gradient of the weights, of the convolution's input and of its output's gradient."""
         batch, channels, height, width = x.shape
         out = gradient.shape[1]
-        d_weight = torch.empty((out, channels, 3, 3), memory_format=torch.channels_last)
+        d_weight = _feature_map(x, out, channels, 3, 3)
         sizes = (batch, height, width, channels, out)
         scratch = x.new_empty(self._functions.conv3x3_weight_gradient_scratch(*sizes))
         threads = torch.get_num_threads()
@@ -147,6 +147,11 @@ class Library:
             _address(x), _address(gradient), _address(d_weight), _address(scratch), *sizes, threads
         )
         return d_weight
+
+
+def _feature_map(like: Tensor, *shape: int) -> Tensor:
+    """Of the given tensor's kind, which need not be torch's default."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 def _address(tensor: Tensor | None) -> int | None:
@@ -213,8 +218,8 @@ def _check(library: Library) -> None:
 
 
 def _draw(*shape: int) -> Tensor:
-    generator = torch.Generator().manual_seed(sum(shape))
-    drawn = torch.randn(shape, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(sum(shape))
+    drawn = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
     return drawn.to(memory_format=torch.channels_last) if drawn.ndim == 4 else drawn
 
 
