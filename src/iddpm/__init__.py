@@ -32,6 +32,8 @@ _PUBLIC = {
     "sample": "sampling",
     "score": "scoring",
     "Score": "scoring",
+    "evaluate": "judging",
+    "Scores": "evaluation.scores",
     "save_grid": "pictures",
     "Diffusion": "diffusion",
     "NoiseSchedule": "diffusion",
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     from iddpm.data import Splits, open_source, quantize, scale
     from iddpm.diffusion import Diffusion, NoiseSchedule, Parameterization
     from iddpm.errors import DivergedError, UserError
+    from iddpm.evaluation.scores import Scores
+    from iddpm.judging import evaluate
     from iddpm.model import Model
     from iddpm.networks import UNet, Upsampler
     from iddpm.pictures import save_grid

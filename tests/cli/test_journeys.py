@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -157,11 +158,16 @@ def test_info_of_presets_runs_and_files(run: str, capsys: pytest.CaptureFixture[
 
 
 def test_report_is_one_page_with_everything_in_it(run: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["report", run, "--samples", "8", "--items", "10", "--strides", "5", "--device", "cpu"]
+    words = ["report", run, "--samples", "8", "--judged", "100", "--items", "10", "--strides", "5", "--device", "cpu"]
     said = output(capsys, *words)
+    assert re.search(r"FD +[\d.]+ \+- [\d.]+ \(held-out items [\d.]+ \+- [\d.]+\)", said)
+    assert "authenticity" in said
     assert "bits/dim in   20 steps" in said
     assert "causal contexts" in said
     page = (Path(run) / "report.html").read_text()
+    assert "How good the samples are" in page
+    assert "<td>100 samples</td>" in page
+    assert "<td>300 held-out items</td>" in page
     assert page.count("data:image/png;base64,") >= 2
     assert page.count("<svg") >= 3
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
@@ -221,6 +227,7 @@ BAD = {
     "info of nothing": (["info"], "name a model, or a preset"),
     "info of an unknown preset": (["info", "--preset", "nope"], '"nope" is not known'),
     "report of nothing": (["report", "runs/nothing"], "no config.json"),
+    "few to judge": (["report", "RUN", "--judged", "50"], "--judged: scores need at least 100 images, got 50"),
 }
 
 
@@ -228,8 +235,6 @@ BAD = {
 def test_mistakes_are_one_line_and_exit_code_2(
     run: str, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import re
-
     words, message = BAD[name]
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()

@@ -19,7 +19,7 @@ def test_names_digits_and_is_the_same_again() -> None:
     assert first.accuracy > 0.95
     for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(a, b)
-    items = torch.from_numpy(data.items(np.arange(7)))
+    items = torch.from_numpy(data.items(np.arange(7)).astype(np.float32)) / 16
     assert first.network.embed(items).shape == (7, DIMENSIONS)
     assert first.network(items).shape == (7, 10)
 

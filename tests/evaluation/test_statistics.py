@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,19 @@ import torch
 
 from iddpm.errors import UserError
 from iddpm.evaluation.frechet import frechet_distance
+from iddpm.evaluation.inception_score import InceptionScore
 from iddpm.evaluation.moments import Moments
-from iddpm.evaluation.statistics import Statistics
+from iddpm.evaluation.statistics import Statistics, is_statistics, refuse_mismatch
 
-MANIFEST = {"features": "classifier", "weights": "0123", "size": [8, 8], "channels": 1}
+MANIFEST = {
+    "images": {"size": [8, 8], "channels": 1, "count": 40},
+    "features": {"name": "classifier", "weights": "0123"},
+}
 
 
-def statistics(rows: int = 40, **changes: object) -> Statistics:
+def statistics(rows: int = 40) -> Statistics:
     features = torch.randn(rows, 6, generator=torch.Generator().manual_seed(0))
-    return Statistics({**MANIFEST, **changes}, Moments.of(features), features)
+    return Statistics(MANIFEST, Moments.of(features), features)
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
@@ -52,8 +57,35 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
         Statistics.load(path)
 
 
-@pytest.mark.parametrize(("name", "value"), [("features", "inception"), ("weights", "9999"), ("size", [16, 16])])
-def test_sets_that_cannot_be_compared(name: str, value: object) -> None:
-    statistics().refuse_other(statistics(), "--reference", "stats.npz")
-    with pytest.raises(UserError, match=f"--reference: stats.npz has {name} .*; both must be the same"):
-        statistics().refuse_other(statistics(**{name: value}), "--reference", "stats.npz")
+def test_everything_is_kept(tmp_path: Path) -> None:
+    whole = replace(statistics(), spatial=statistics().moments, inception=InceptionScore(3.5, 0.25), network=b"abc")
+    whole.save(tmp_path / "whole.npz")
+    again = Statistics.load(tmp_path / "whole.npz")
+    assert again.spatial is not None
+    assert torch.allclose(again.spatial.covariance, statistics().moments.covariance)
+    assert (again.inception, again.network) == (whole.inception, b"abc")
+
+
+def test_statistics_are_told_from_images(tmp_path: Path) -> None:
+    statistics().save(tmp_path / "ours.npz")
+    np.savez(tmp_path / "theirs.npz", mu=np.zeros(3), sigma=np.eye(3))
+    np.savez(tmp_path / "images.npz", arr_0=np.zeros((2, 4, 4, 3)))
+    (tmp_path / "text.npz").write_text("hello")
+    found = {path.stem: is_statistics(path) for path in tmp_path.iterdir()}
+    assert found == {"ours": True, "theirs": True, "images": False, "text": False}
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "message"),
+    [
+        ("features", "name", "inception", "its features are inception, and the samples' classifier"),
+        ("features", "weights", "9999", "its features' weights are 9999, and the samples' 0123"),
+        ("images", "size", [16, 16], "its images' size are 16x16, and the samples' 8x8"),
+        ("images", "channels", 3, "its images' channels are 3, and the samples' 1"),
+    ],
+)
+def test_sets_that_cannot_be_compared(section: str, name: str, value: object, message: str) -> None:
+    refuse_mismatch(MANIFEST, MANIFEST)
+    other = {**MANIFEST, section: {**MANIFEST[section], name: value}}  # type: ignore[dict-item]
+    with pytest.raises(UserError, match=f"reference: {message}; both must be the same"):
+        refuse_mismatch(MANIFEST, other)

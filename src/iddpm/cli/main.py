@@ -15,6 +15,9 @@ COMMANDS = {
     "train": "train a model, or go on training one",
     "sample": "draw samples: a grid, a folder of pictures, or an npz file",
     "nll": "score data in bits/dim, term by term",
+    "evaluate": "judge samples: FD, precision, recall and more, with error bars",
+    "reference": "store what evaluations need of a reference, once",
+    "compare": "evaluations side by side",
     "info": "what a model, a configuration or a preset is",
     "report": "one page about a run: samples, curves, bits/dim",
     "bench": "how fast this machine trains, samples and scores",
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 1 (training diverged), 2 (bad input) or 130 (interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
-        commands = "\n".join(f"  {name:<8} {about}" for name, about in COMMANDS.items())
+        commands = "\n".join(f"  {name:<9}  {about}" for name, about in COMMANDS.items())
         print(HELP.format(commands=commands), end="")
         return 0
     if given[0] == "--version":

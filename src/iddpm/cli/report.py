@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from iddpm.cli.arguments import parse
+from iddpm.cli.evaluations import name_of, number
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressStages, say
 from iddpm.errors import UserError
@@ -28,7 +29,9 @@ class ReportArguments:
     run: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
     """A run's directory."""
     samples: int = 64
-    """Samples to draw, on the whole chain."""
+    """Samples to show, drawn on the whole chain."""
+    judged: int = 500
+    """Samples to judge beside held-out items, where the data has classes. 0 judges none."""
     items: int | None = None
     """Held-out items to score. None scores all."""
     strides: tuple[str, ...] = ("50", "25")
@@ -49,10 +52,13 @@ def run(words: Sequence[str]) -> int:
         if value is not None and value < 1:
             raise UserError(f"--{name}: must be at least 1, got {value}")
     from iddpm.checkpoints.run import RunDirectory
+    from iddpm.evaluation.scores import check_count
     from iddpm.report.facts import ReportOptions
     from iddpm.report.page import page, write_page
     from iddpm.training.records import Records
 
+    if arguments.judged != 0:
+        check_count(arguments.judged, "--judged")
     directory = RunDirectory(Path(arguments.run))
     directory.read_config()
     model = load_for_use(arguments.run, None, None, arguments.device)
@@ -60,7 +66,7 @@ def run(words: Sequence[str]) -> int:
     shorter = tuple(stride for stride in arguments.strides if not (stride.isdecimal() and int(stride) >= longest))
     for stride in shorter:
         model.diffusion.strided(stride)
-    options = ReportOptions(arguments.samples, arguments.seed, arguments.items, (None, *shorter))
+    options = ReportOptions(arguments.samples, arguments.judged, arguments.seed, arguments.items, (None, *shorter))
     facts = _facts(directory, model, options)
     write_page(directory, page(directory, model, facts, Records(directory.metrics).read()))
     _print_result(directory, model, facts, as_json=arguments.json)
@@ -96,7 +102,17 @@ def _print_result(directory: RunDirectory, model: Model, facts: Facts, *, as_jso
         print(f"bits/dim in {len(score['terms']):>4} steps  {total['mean']:.4f} +- {total['error']:.4f}")
     for known in facts.values.get("baselines", []):
         print(f"{known['name']:<22} {known['mean']:.4f} +- {known['error']:.4f}")
+    _print_quality(facts.values.get("quality"))
     distance = facts.values["distance"]
     print(f"nearest training item   {distance['samples']:.2f} grey levels a pixel (samples)", end="")
     print(f", {distance['held_out']:.2f} (held-out items)" if "held_out" in distance else "")
     print(f"report                  {directory.report}")
+
+
+def _print_quality(quality: dict[str, Any] | None) -> None:
+    if quality is None:
+        return
+    held_out = quality["held_out"]
+    for name in ("frechet", "precision", "recall", "authenticity"):
+        line = f"{name_of(name, 'classifier'):<22} {number(quality['samples']['scores'][name])}"
+        print(line if held_out is None else f"{line} (held-out items {number(held_out['scores'][name])})")

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from iddpm.cli.arguments import parse
-from iddpm.cli.models import load_for_use
+from iddpm.cli.drawing import DrawingArguments
 from iddpm.cli.progress import ProgressLine, say
-from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,42 +23,20 @@ if TYPE_CHECKING:
     from iddpm.model import Model
 
 
-@dataclass(frozen=True)
-class SampleArguments:
+@dataclass(frozen=True, kw_only=True)
+class SampleArguments(DrawingArguments):
     """What to draw, how, and where to."""
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A run, one of its checkpoints, or a file of weights."""
     count: int = 64
     """How many samples."""
-    steps: str | None = None
-    """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all."""
-    sampler: Literal["ancestral", "ddim"] = "ancestral"
-    """How the chain is walked."""
-    eta: float = 0.0
-    """Noise of the ddim sampler: 0 is deterministic, 1 is as much as ancestral sampling's."""
-    seed: int = 0
-    """Image i depends on the seed and on i alone."""
     label: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """A class, by name or number, of a class-conditional model. None takes all in turn."""
     out: str = "samples.png"
     """NAME.png is a grid, NAME.npz an array as the authors' scripts write it, any other name a folder of PNGs."""
     low_resolution: str | None = None
     """For an upsampler: the images to enlarge, as a data source (folder:PATH, npz:PATH ...)."""
-    weights: str | None = None
-    """raw, ema, or the rate of an average. None takes the first average."""
-    preset: str | None = None
-    """What the model is, for released files that do not say so."""
-    batch_size: int = 64
-    """Samples drawn at once."""
-    clip: bool = True
-    """Bound predictions of x_0 to the range of the data at every step."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 or mps."""
-    precision: Precision = "auto"
-    """What the network computes in: float32 rounds nothing, auto is tf32 on a GPU and float32 elsewhere."""
-    compile: Compile = "auto"
-    """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
     json: bool = False
     """Print one JSON object."""
 
@@ -67,17 +44,13 @@ class SampleArguments:
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(SampleArguments, words, command="sample", description="Draw samples from a model.")
-    for name in ("count", "batch_size"):
-        if getattr(arguments, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')}: must be at least 1, got {getattr(arguments, name)}")
-    if arguments.seed < 0 or arguments.eta < 0:
-        raise UserError(f"--seed and --eta: must not be negative, got {arguments.seed} and {arguments.eta}")
-    model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
+    arguments.check(arguments.count)
+    model = arguments.load(arguments.model)
     to_enlarge = _to_enlarge(model, arguments)
     classes = _classes(model, arguments, to_enlarge)
 
     from iddpm.cli.outputs import open_writer
-    from iddpm.sampling import SamplerOptions, sample_batches
+    from iddpm.sampling import sample_batches
 
     diffusion = model.diffusion.strided(arguments.steps)
     batches = -(-arguments.count // arguments.batch_size)
@@ -86,7 +59,7 @@ def run(words: Sequence[str]) -> int:
     stream = sample_batches(
         model,
         arguments.count,
-        SamplerOptions(arguments.steps, arguments.sampler, arguments.eta, arguments.clip),
+        arguments.options(),
         seed=arguments.seed,
         classes=classes,
         low_resolution=None if to_enlarge is None else partial(_scaled_rows, to_enlarge),

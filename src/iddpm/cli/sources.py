@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
 from iddpm.cli.progress import ProgressStages, say
-from iddpm.config import DataConfig
-from iddpm.data import Splits, open_source
+from iddpm.config import DataConfig, first_mistake
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from iddpm.config import DatasetSpec
+    from iddpm.data import Dataset, Splits
 
 MOST_LINES = 20
+KINDS = ("folder:", "zip:", "npz:", "npy:")
+Split = Literal["train", "validation", "all"]
 
 
 def open_with_progress(config: DataConfig) -> Splits:
     """See `open_source`."""
+    from iddpm.data import open_source
+
     left_out: list[str] = []
     with ProgressStages() as stages:
         splits = open_source(config, stages.update, left_out.append)
@@ -19,3 +35,117 @@ def open_with_progress(config: DataConfig) -> Splits:
     if len(left_out) > MOST_LINES:
         say(f"left out: {len(left_out) - MOST_LINES} more")
     return splits
+
+
+@dataclass(frozen=True)
+class NamedData:
+    """Part of the data that a user has named, and what a manifest says of it."""
+
+    splits: Splits
+    dataset: Dataset
+    what: dict[str, Any]
+
+
+def is_run(name: str) -> bool:
+    """Whether a run lies there."""
+    return (Path(name) / "config.json").is_file()
+
+
+def is_model(name: str) -> bool:
+    """Whether this names a model: a run, a checkpoint of one, or a file of weights."""
+    path = Path(name)
+    return (
+        is_run(name)
+        or path.suffix in (".safetensors", ".pt", ".pth")
+        or (path.is_dir() and path.name.startswith("step-"))
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingArguments:
+    """How images are read, wherever files leave that open."""
+
+    size: int | None = None
+    """Side in pixels that images in folders and zips are resized and centre-cropped to. None keeps theirs."""
+    channels: Literal[1, 3] | None = None
+    """1 makes images in folders and zips grey, 3 makes them RGB. None keeps what they are."""
+    resize_filter: Literal["lanczos", "bicubic", "box"] = "lanczos"
+    """The antialiasing filter that images are made smaller with."""
+    skip_broken: bool = False
+    """Go on without images that cannot be read or are too small."""
+    levels: int | None = None
+    """How many values the entries of arrays (npz, npy) can take. None means 256; images always have 256."""
+    dimensions: Literal[1, 2, 3] = 2
+    """Of an item in an array: 1 for sounds, 2 for images, 3 for volumes."""
+    channels_first: bool = False
+    """Arrays are [items, channels, ...] rather than [items, ..., channels]."""
+
+    def chosen(self) -> dict[str, Any]:
+        """What is not as it is by default, as fields of a `DataConfig`."""
+        fields = {
+            field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(ReadingArguments)
+        }
+        return {name: value for name, (value, default) in fields.items() if value != default}
+
+
+def open_named(
+    name: str, flag: str, reading: ReadingArguments, split: Split | None = None, like: DatasetSpec | None = None
+) -> NamedData:
+    """Data by the name of a preset, a source such as folder:PATH, the path of such a thing, or a run (its own data).
+
+    split: None takes the training part of what a preset or a run was made for, and everything of other sources.
+    like: what arrays should be, where `reading` does not say. UserError names `flag`.
+    """
+    config, own = _config(name, flag)
+    changes: dict[str, Any] = reading.chosen()
+    if split == "all" or (split is None and not own):
+        changes["validation"] = 0.0
+    if config.source.startswith(("npz:", "npy:")):
+        if like is not None:
+            changes = {"dimensions": len(like.size), "levels": like.levels, **changes}
+    else:
+        changes = {
+            key: value for key, value in changes.items() if key not in ("levels", "dimensions", "channels_first")
+        }
+    try:
+        config = DataConfig.model_validate({**config.model_dump(), **changes})
+        splits = open_with_progress(config)
+    except ValidationError as error:
+        raise UserError(f"--{first_mistake(error)}") from None
+    except UserError as error:
+        raise UserError(_renamed(str(error), flag)) from None
+    part = splits.validation if split == "validation" else splits.train
+    if part is None:
+        raise UserError(f"--split: {name} has no validation part; use --split train or all")
+    what: dict[str, Any] = {"source": config.source, "split": "all" if config.validation == 0 else split or "train"}
+    if config.source.startswith(("folder:", "zip:")):
+        what |= {"resized to": config.size, "resize filter": config.resize_filter}
+    return NamedData(splits, part, what)
+
+
+def _renamed(message: str, flag: str) -> str:
+    """`message` with this command's flags in place of training's."""
+    renamed = message.replace("--data.source", flag).replace("data.source:", f"{flag}:").replace("--data.", "--")
+    return re.sub(r"\bdata\.(\w+)", lambda found: f"--{found.group(1).replace('_', '-')}", renamed)
+
+
+def _config(name: str, flag: str) -> tuple[DataConfig, bool]:
+    """Its configuration, and whether that is a preset's or a run's own."""
+    from iddpm.presets import PRESETS, preset
+
+    if is_run(name):
+        from iddpm.checkpoints.run import RunDirectory
+
+        return RunDirectory(Path(name)).read_config()[0].data, True
+    if name in PRESETS:
+        return preset(name).data, True
+    if name.startswith(KINDS):
+        return DataConfig(source=name), False
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return DataConfig(source=f"folder:{path}"), False
+    kind = path.suffix.lower().removeprefix(".")
+    if path.is_file() and kind in ("zip", "npz", "npy"):
+        return DataConfig(source=f"{kind}:{path}"), False
+    what = "is no folder, zip, npz or npy" if path.exists() else "does not exist"
+    raise UserError(f"{flag}: {name} {what}; give a run, a folder or zip of images, an npz, or a preset's name")

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from iddpm.config import DatasetSpec
 from iddpm.errors import UserError
 
-VERSION = 1
+VERSION = 2
 """Of all that decides the weights: whoever changes the network or its training counts on."""
 DIMENSIONS = 64
 WIDTH = 32
@@ -41,11 +41,11 @@ class Labelled(Protocol):
 
 
 class Classifier(nn.Module):
-    """Grey levels `[batch, channels, *size]` -> logits `[batch, classes]`, by way of 64 features."""
+    """Brightness in [0, 1], `[batch, channels, *size]`, -> logits `[batch, classes]`, by way of 64 features."""
 
     def __init__(self, spec: DatasetSpec) -> None:
         super().__init__()
-        self.levels = spec.levels
+        self.spec = spec
         convolution = CONVOLUTIONS[len(spec.size)]
         layers: list[nn.Module] = [convolution(spec.channels, WIDTH, 3, padding=1), nn.ReLU()]
         width, side = WIDTH, max(spec.size)
@@ -56,13 +56,13 @@ class Classifier(nn.Module):
         self.features = nn.Linear(width * 2 ** len(spec.size), DIMENSIONS)
         self.classes = nn.Linear(DIMENSIONS, len(spec.class_names))
 
-    def embed(self, levels: Tensor) -> Tensor:
+    def embed(self, brightness: Tensor) -> Tensor:
         """The features, `[batch, 64]`."""
-        found: Tensor = self.features(self.body(levels.float() * (2 / (self.levels - 1)) - 1))
+        found: Tensor = self.features(self.body(brightness * 2 - 1))
         return found
 
-    def forward(self, levels: Tensor) -> Tensor:
-        logits: Tensor = self.classes(self.embed(levels).relu())
+    def forward(self, brightness: Tensor) -> Tensor:
+        logits: Tensor = self.classes(self.embed(brightness).relu())
         return logits
 
 
@@ -84,6 +84,10 @@ def train_classifier(data: Labelled) -> Trained:
     labels = data.labels(everything)
     if labels is None or len(data.spec.class_names) < 2:
         raise UserError("features: classifier needs data with classes; use --features inception or dinov2")
+
+    def brightness(rows: NDArray[np.integer[Any]]) -> Tensor:
+        return torch.from_numpy(data.items(rows).astype(np.float32)) / (data.spec.levels - 1)
+
     order = np.random.default_rng(0).permutation(count)
     held_out, rest = np.split(order, [max(1, round(HELD_OUT * count))])
     with torch.random.fork_rng(devices=[]):
@@ -94,7 +98,7 @@ def train_classifier(data: Labelled) -> Trained:
     draws = np.random.default_rng(1)
     for _ in range(STEPS):
         rows = draws.choice(rest, min(BATCH, len(rest)), replace=False)
-        logits = network(torch.from_numpy(data.items(rows)))
+        logits = network(brightness(rows))
         loss = F.cross_entropy(logits, torch.from_numpy(labels[rows]), label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -103,5 +107,5 @@ def train_classifier(data: Labelled) -> Trained:
     network.eval().requires_grad_(False)
     right = 0
     for rows in np.array_split(held_out, -(-len(held_out) // BATCH)):
-        right += int((network(torch.from_numpy(data.items(rows))).argmax(dim=1).numpy() == labels[rows]).sum())
+        right += int((network(brightness(rows)).argmax(dim=1).numpy() == labels[rows]).sum())
     return Trained(network, right / len(held_out))

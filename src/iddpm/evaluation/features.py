@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +12,28 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from iddpm.config import DatasetSpec
 from iddpm.evaluation.classifier import VERSION, Classifier, Labelled, train_classifier
 from iddpm.files import replacing
+
+Levels = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A batch as a network sees it: `features` `[n, d]`, and `logits` `[n, classes]` where it has classes."""
+    """A batch as a network sees it.
+
+    features: `[n, d]`. logits: `[n, classes]`, where it has classes. spatial: `[n, s]`, where the network has features
+    that keep the place of what they see.
+    """
 
     features: Tensor
     logits: Tensor | None = None
+    spatial: Tensor | None = None
 
 
 class FeatureNetwork(ABC):
@@ -39,8 +48,12 @@ class FeatureNetwork(ABC):
     notes: dict[str, Any]
 
     @abstractmethod
-    def embed(self, levels: NDArray[np.unsignedinteger[Any]]) -> Embedded:
-        """Of grey levels `[n, channels, *size]`."""
+    def embed(self, items: Levels, levels: int) -> Embedded:
+        """Of grey levels 0 ... levels - 1, `[n, channels, *size]`."""
+
+    def manifest(self) -> dict[str, Any]:
+        """What a result says of its features."""
+        return {"name": self.name, "weights": self.weights, **self.notes}
 
 
 class ClassifierFeatures(FeatureNetwork):
@@ -50,29 +63,43 @@ class ClassifierFeatures(FeatureNetwork):
 
     def __init__(self, network: Classifier, accuracy: float) -> None:
         self._network = network
+        self._accuracy = accuracy
         self.weights = hash_of(network)
-        self.notes = {"accuracy on held-out items": accuracy}
+        self.notes = {"accuracy": round(accuracy, 4), "preprocessing": "none"}
 
     @classmethod
     def for_data(cls, data: Labelled, fingerprint: str, folder: Path) -> ClassifierFeatures:
         """Of `data`, trained once and kept in `folder` under its fingerprint; damaged files are made anew."""
         path = folder / f"classifier-{VERSION}-{fingerprint}.safetensors"
         try:
-            with safe_open(path, framework="pt") as file:
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                accuracy = float(file.metadata()["accuracy"])
-            network = Classifier(data.spec)
-            network.load_state_dict(state)
-            return cls(network.eval().requires_grad_(False), accuracy)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
+            return cls.from_bytes(path.read_bytes())
+        except (OSError, ValueError):
             trained = train_classifier(data)
+        made = cls(trained.network, trained.accuracy)
         with replacing(path) as beside:
-            beside.write_bytes(save(trained.network.state_dict(), {"accuracy": repr(trained.accuracy)}))
-        return cls(trained.network, trained.accuracy)
+            beside.write_bytes(made.to_bytes())
+        return made
+
+    def to_bytes(self) -> bytes:
+        """All of it, as a safetensors file."""
+        spec = self._network.spec.model_dump_json()
+        return save(self._network.state_dict(), {"accuracy": repr(self._accuracy), "spec": spec})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ClassifierFeatures:
+        """What `to_bytes` gave; ValueError for anything else."""
+        try:
+            length = int.from_bytes(data[:8], "little")
+            description = json.loads(data[8 : 8 + length])["__metadata__"]
+            network = Classifier(DatasetSpec.model_validate_json(description["spec"]))
+            network.load_state_dict(load(data))
+            return cls(network.eval().requires_grad_(False), float(description["accuracy"]))
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"no classifier: {error}") from None
 
     @torch.no_grad()
-    def embed(self, levels: NDArray[np.unsignedinteger[Any]]) -> Embedded:
-        features = self._network.embed(torch.from_numpy(levels.astype(np.int64)))
+    def embed(self, items: Levels, levels: int) -> Embedded:
+        features = self._network.embed(torch.from_numpy(items.astype(np.float32)) / (levels - 1))
         return Embedded(features, self._network.classes(features.relu()))
 
 

@@ -18,13 +18,13 @@ class InceptionScore:
 
 def inception_score(logits: Tensor, *, parts: int = 10, seed: int = 2020) -> InceptionScore:
     """Of `[n, classes]`, shuffled and in `parts`, as torch-fidelity does it."""
-    shuffled = logits[np.random.RandomState(seed).permutation(len(logits))].double()
-    log_p = shuffled.log_softmax(dim=1)
-    p = log_p.exp()
+    order = np.random.RandomState(seed).permutation(len(logits))
     scores = []
     for part in range(parts):
-        rows = slice(part * len(p) // parts, (part + 1) * len(p) // parts)
-        terms = p[rows] * (log_p[rows] - p[rows].mean(dim=0).log())
-        divergence = terms.where(p[rows] > 0, 0).sum(dim=1)
+        rows = order[part * len(order) // parts : (part + 1) * len(order) // parts]
+        log_p = logits[rows].double().log_softmax(dim=1)
+        p = log_p.exp()
+        terms = p * (log_p - p.mean(dim=0).log())
+        divergence = terms.where(p > 0, 0).sum(dim=1)
         scores.append(float(divergence.mean().exp()))
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))

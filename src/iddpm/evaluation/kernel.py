@@ -24,9 +24,9 @@ def kernel_distance(
     generator = np.random.RandomState(seed)
     found = []
     for _ in range(subsets):
-        first = generated[generator.choice(len(generated), subset_size, replace=False)].double()
-        second = real[generator.choice(len(real), subset_size, replace=False)].double()
-        found.append(_unbiased(_kernel(first, first), _kernel(first, second), _kernel(second, second)))
+        first = generated[generator.choice(len(generated), subset_size, replace=False)]
+        second = real[generator.choice(len(real), subset_size, replace=False)]
+        found.append(squared_discrepancy(first, second))
     return KernelDistance(float(np.mean(found)), float(np.std(found)))
 
 
@@ -35,11 +35,14 @@ def _kernel(a: Tensor, b: Tensor) -> Tensor:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-def _unbiased(within_a: Tensor, between: Tensor, within_b: Tensor) -> float:
+def squared_discrepancy(first: Tensor, second: Tensor) -> float:
+    """Between all of `[n, d]` and all of `[m, d]`, in float64."""
+    a, b = first.double(), second.double()
+    within_a, between, within_b = _kernel(a, a), _kernel(a, b), _kernel(b, b)
     n, m = between.shape
-    a = (within_a.sum() - within_a.trace()) / (n * (n - 1))
-    b = (within_b.sum() - within_b.trace()) / (m * (m - 1))
-    return float(a + b - 2 * between.mean())
+    ours = (within_a.sum() - within_a.trace()) / (n * (n - 1))
+    theirs = (within_b.sum() - within_b.trace()) / (m * (m - 1))
+    return float(ours + theirs - 2 * between.mean())
 
 
 def same_distribution(a: Tensor, b: Tensor, *, permutations: int = 999, most: int = 2000, seed: int = 0) -> float:

@@ -50,7 +50,7 @@ def manifolds(*, generated: Tensor, real: Tensor, k: int = 3, k_density: int = 5
     k: for precision and recall; k_density: for density and coverage (both as their authors have them).
     """
     centre = real.mean(dim=0)
-    ours, theirs = _Points(generated - centre), _Points(real - centre)
+    ours, theirs = _Points(generated, centre), _Points(real, centre)
     (our_ball,) = _radii(ours, [k])
     their_ball, their_density_ball, their_nearest = _radii(theirs, [k, k_density, 1])
     n, m = len(generated), len(real)
@@ -71,27 +71,34 @@ def manifolds(*, generated: Tensor, real: Tensor, k: int = 3, k_density: int = 5
 
 
 class _Points:
-    """Vectors with their squared lengths."""
+    """Vectors seen from `centre`, which makes them short and their distances exact, and their squared lengths.
 
-    def __init__(self, vectors: Tensor) -> None:
-        self.vectors = vectors.float()
-        self.squares = self.vectors.double().square().sum(dim=1).float()
+    They are centred a block at a time: a copy of all would take as much memory as they do.
+    """
+
+    def __init__(self, vectors: Tensor, centre: Tensor) -> None:
+        self._vectors = vectors
+        self._centre = centre
+        parts = (self.block(slice(start, start + ROWS)).double() for start in range(0, len(vectors), ROWS))
+        self.squares = torch.cat([part.square().sum(dim=1).float() for part in parts])
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self._vectors)
 
-    def squared_distances(self, rows: slice, other: _Points, columns: slice) -> Tensor:
-        """Between some of these and some of the others."""
-        lengths = self.squares[rows, None] + other.squares[columns]
-        return lengths.addmm_(self.vectors[rows], other.vectors[columns].T, alpha=-2).clamp_(min=0)
+    def block(self, rows: slice) -> Tensor:
+        """Some of them."""
+        return (self._vectors[rows] - self._centre).float()
 
 
 def _blocks(columns_of: _Points, rows_of: _Points) -> Iterator[tuple[slice, slice, Tensor]]:
-    for start in range(0, len(rows_of), ROWS):
-        rows = slice(start, min(start + ROWS, len(rows_of)))
-        for first in range(0, len(columns_of), COLUMNS):
-            columns = slice(first, min(first + COLUMNS, len(columns_of)))
-            yield columns, rows, rows_of.squared_distances(rows, columns_of, columns)
+    """Squared distances `[rows, columns]`, block by block."""
+    for first in range(0, len(columns_of), COLUMNS):
+        columns = slice(first, min(first + COLUMNS, len(columns_of)))
+        theirs = columns_of.block(columns).T
+        for start in range(0, len(rows_of), ROWS):
+            rows = slice(start, min(start + ROWS, len(rows_of)))
+            lengths = rows_of.squares[rows, None] + columns_of.squares[columns]
+            yield columns, rows, lengths.addmm_(rows_of.block(rows), theirs, alpha=-2).clamp_(min=0)
 
 
 def _radii(points: _Points, neighbours: list[int]) -> list[Tensor]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+ROWS = 8192
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -27,11 +29,14 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> Moments:
-        """Of the rows of `[n, d]`."""
-        values = features.double()
-        mean = values.mean(dim=0)
-        centred = values - mean
-        return cls(len(values), mean, centred.T @ centred)
+        """Of the rows of `[n, d]`, of which a part at a time is copied."""
+        found = cls.none(features.shape[1])
+        for part in features.split(ROWS):
+            values = part.double()
+            mean = values.mean(dim=0)
+            centred = values - mean
+            found += cls(len(values), mean, centred.T @ centred)
+        return found
 
     def __add__(self, other: Moments) -> Moments:
         count = self.count + other.count

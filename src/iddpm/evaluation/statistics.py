@@ -13,21 +13,33 @@ import torch
 from torch import Tensor
 
 from iddpm.errors import UserError
+from iddpm.evaluation.inception_score import InceptionScore
 from iddpm.evaluation.moments import Moments
 from iddpm.files import replacing
 
-FORMAT = 1
-MUST_AGREE = ("features", "weights", "size", "channels")
-"""Of two manifests, for a score between their sets to mean anything."""
+FORMAT = 2
+Manifest = dict[str, Any]
+MUST_AGREE = (("features", "name"), ("features", "weights"), ("images", "channels"), ("images", "size"))
+"""Of two sets' manifests, for a score between them to mean anything."""
+DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one set of images. manifest: how they were made (JSON values); features: `[n, d]`, or None if not kept."""
+    """Of one set of images.
 
-    manifest: dict[str, Any]
+    manifest:  what the images are and how they were made ("images"), and the network that saw them ("features").
+    moments:   of the features. spatial: of those that keep places, where the network has such.
+    features:  `[n, d]`, or None if they were not kept. inception: the score of the set on its own.
+    network:   the classifier whose features these are, so that other images can be looked at in the same way.
+    """
+
+    manifest: Manifest
     moments: Moments
     features: Tensor | None
+    spatial: Moments | None = None
+    inception: InceptionScore | None = None
+    network: bytes | None = None
 
     def save(self, path: Path) -> None:
         """As an npz file: `mu` and `sigma` as other programs have them, and the rest beside them."""
@@ -39,6 +51,13 @@ class Statistics:
         }
         if self.features is not None:
             arrays["features"] = self.features.numpy()
+        if self.spatial is not None:
+            arrays["spatial_mu"] = self.spatial.mean.numpy()
+            arrays["spatial_sigma"] = self.spatial.covariance.numpy()
+        if self.inception is not None:
+            arrays["inception"] = np.array([self.inception.mean, self.inception.spread])
+        if self.network is not None:
+            arrays["network"] = np.frombuffer(self.network, dtype=np.uint8)
         with replacing(path) as beside, beside.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -52,20 +71,48 @@ class Statistics:
                         f"reference: {path} does not say which features it holds; make one with iddpm reference"
                     )
                 manifest = json.loads(str(arrays["manifest"]))
+                if manifest.pop("format", None) != FORMAT:
+                    raise UserError(f"reference: {path} is of another version of iddpm; make one with iddpm reference")
                 count = int(arrays["count"])
-                mean, covariance = (torch.from_numpy(arrays[name].astype(np.float64)) for name in ("mu", "sigma"))
-                features = torch.from_numpy(arrays["features"]) if "features" in arrays.files else None
-        except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+                found = {name: arrays[name] for name in arrays.files if name not in ("manifest", "count")}
+            return cls(
+                manifest,
+                _moments(count, found, ""),
+                torch.from_numpy(found["features"]) if "features" in found else None,
+                _moments(count, found, "spatial_") if "spatial_mu" in found else None,
+                InceptionScore(*map(float, found["inception"])) if "inception" in found else None,
+                found["network"].tobytes() if "network" in found else None,
+            )
+        except DAMAGED as error:
             raise UserError(
                 f"reference: {path} is no file of statistics, or a damaged one ({error}); make one with iddpm reference"
             ) from None
-        if manifest.pop("format", None) != FORMAT:
-            raise UserError(f"reference: {path} is of another version of iddpm; make one with iddpm reference")
-        return cls(manifest, Moments(count, mean, covariance * (count - 1)), features)
 
-    def refuse_other(self, other: Statistics, what: str, path: str) -> None:
-        """UserError where the two sets cannot be compared, with the first reason."""
-        for name in MUST_AGREE:
-            ours, theirs = self.manifest.get(name), other.manifest.get(name)
-            if ours != theirs:
-                raise UserError(f"{what}: {path} has {name} {theirs}, and the samples {ours}; both must be the same")
+
+def _moments(count: int, arrays: dict[str, Any], prefix: str) -> Moments:
+    mean, covariance = (torch.from_numpy(arrays[prefix + name].astype(np.float64)) for name in ("mu", "sigma"))
+    return Moments(count, mean, covariance * (count - 1))
+
+
+def is_statistics(path: Path) -> bool:
+    """Whether an npz file holds statistics (ours or another program's) rather than images."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return "manifest" in arrays.files or {"mu", "sigma"} <= set(arrays.files)
+    except DAMAGED:
+        return False
+
+
+def refuse_mismatch(samples: Manifest, reference: Manifest) -> None:
+    """UserError where two sets cannot be compared, with the first reason."""
+    for section, name in MUST_AGREE:
+        ours, theirs = samples[section][name], reference[section][name]
+        if ours != theirs:
+            what = section if name == "name" else f"{section}' {name}"
+            raise UserError(
+                f"reference: its {what} are {_shown(theirs)}, and the samples' {_shown(ours)}; both must be the same"
+            )
+
+
+def _shown(value: object) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)

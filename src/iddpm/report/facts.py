@@ -17,17 +17,23 @@ from iddpm.evaluation.neighbours import nearest
 from iddpm.experiments.baselines import baselines
 from iddpm.files import replacing, write_json
 from iddpm.model import Model
+from iddpm.report.quality import can_be_judged, judge
 from iddpm.sampling import SamplerOptions, sample_batches, sample_conditions
 from iddpm.scoring import ScoreSum, score_batches
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What to measure: samples and their seed, how many held-out items, and the chains whose bound is compared."""
+    """What to measure.
+
+    samples: to show, and their seed. judged: samples to judge, of which those are the first; 0 for none.
+    items: held-out items to score, None for all. strides: the chains whose bound is compared.
+    """
 
     samples: int
+    judged: int
     seed: int
     items: int | None
     strides: tuple[str | None, ...]
@@ -69,20 +75,29 @@ def measure(
     """Measure everything, yielding progress and in the end the facts, which are then in `folder` too."""
     values: dict[str, Any] = {"of": _subject(model, options)}
     samples: list[Levels] = []
-    rounds = -(-options.samples // batch_size) * len(model.diffusion.schedule)
+    judged = options.judged if can_be_judged(splits, options.judged) else 0
+    count = max(options.samples, judged)
+    rounds = -(-count // batch_size) * len(model.diffusion.schedule)
     stream = sample_batches(
         model,
-        options.samples,
+        count,
         SamplerOptions(),
         seed=options.seed,
-        **sample_conditions(model, splits.validation or splits.train, options.samples),
+        **sample_conditions(model, splits.validation or splits.train, count),
         batch_size=batch_size,
     )
     for done, batch in enumerate(stream, 1):
         if batch is not None:
             samples.append(quantize(batch, model.spec.levels))
         yield Progress("sampling", done, rounds)
-    drawn = np.concatenate(samples)
+    everything = np.concatenate(samples)
+    drawn = everything[: options.samples]
+    if judged:
+        for news in judge(everything[:judged], splits):
+            if isinstance(news, dict):
+                values["quality"] = news
+            else:
+                yield Progress("judging", *news)
     rows, distances = _nearest_training(drawn, splits.train)
     values["distance"] = {"samples": float(np.median(distances))}
 
@@ -110,6 +125,7 @@ def _subject(model: Model, options: ReportOptions) -> dict[str, Any]:
         "step": model.step,
         "weights": model.weights,
         "samples": options.samples,
+        "judged": options.judged,
         "seed": options.seed,
         "items": options.items,
         "strides": list(options.strides),

@@ -43,6 +43,7 @@ def page(run: RunDirectory, model: Model, facts: Facts, records: list[dict[str, 
         f"<h1>{name}</h1><p class=note>{html.escape(_subtitle(model))}</p>",
         _bits_table(facts.values),
         _samples(model, facts),
+        _quality(facts.values.get("quality")),
         f"<h2>Training</h2><figure>{figures.losses(records)}</figure>" if records else "",
         _terms(facts.values),
         _grids(run),
@@ -107,6 +108,42 @@ def _samples(model: Model, facts: Facts) -> str:
         f" training item that is nearest to it (right). The median distance is {distance['samples']:.2f} grey levels a"
         f" pixel.{held_out}</figcaption></figure>"
     )
+
+
+QUALITY = {
+    "frechet": "FD",
+    "precision": "precision",
+    "recall": "recall",
+    "coverage": "coverage",
+    "authenticity": "authenticity",
+}
+
+
+def _quality(quality: dict[str, Any] | None) -> str:
+    if quality is None:
+        return ""
+    rows = []
+    for name, label in (("samples", "samples"), ("held_out", "held-out items")):
+        if quality[name] is not None:
+            count = quality[name]["samples"]["images"]["count"]
+            cells = "".join(_score(quality[name]["scores"][each]) for each in QUALITY)
+            rows.append(f"<tr{' class=ours' if name == 'samples' else ''}><td>{count} {label}</td>{cells}</tr>")
+    reference = quality["samples"]["reference"]
+    accuracy = reference["features"]["accuracy"]
+    head = "".join(f"<th>{label}</th>" for label in QUALITY.values())
+    return (
+        f"<h2>How good the samples are</h2><table><tr><th></th>{head}</tr>{''.join(rows)}</table><p class=note>Against"
+        f" {reference['images']['count']} training items, in the features of a classifier of this data's classes (right"
+        f" for {accuracy:.1%} of the items that it was not trained on), with standard errors. FD is the Frechet"
+        " distance: 0 for the same distribution, larger for fewer items. Precision: the share that looks like training"
+        " items; recall and coverage: the share of training items that something here looks like. Authenticity: the"
+        " share that is farther from its nearest training item than that one is from its own; copies have 0. What real"
+        " data gets stands below.</p>"
+    )
+
+
+def _score(score: dict[str, float]) -> str:
+    return f"<td class=number>{score['value']:.3g} &plusmn; {score['error']:.2g}</td>"
 
 
 def _columns(count: int) -> int:

@@ -1,0 +1,106 @@
+"""`iddpm compare A.json B.json ...`: results of evaluations side by side, where they can be compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from iddpm.cli.arguments import parse
+from iddpm.cli.evaluations import NAMES, Result, name_of, number, read_result, refuse_incomparable
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareArguments:
+    """Which results."""
+
+    results: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="RESULT.json ...")]]
+    """Files that iddpm evaluate --out wrote."""
+    out: str | None = None
+    """A picture of them to write: NAME.png."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(CompareArguments, words, command="compare", description="Put evaluations side by side.")
+    if len(arguments.results) < 2:
+        raise UserError(f"RESULT.json: two or more are needed to compare, got {len(arguments.results)}")
+    if arguments.out is not None and Path(arguments.out).suffix.lower() != ".png":
+        raise UserError(f"--out: {arguments.out} must be called NAME.png")
+    names = list(arguments.results)
+    results = [read_result(Path(name)) for name in names]
+    refuse_incomparable(results, names)
+    labels = _labels(names)
+    if arguments.out is not None:
+        from iddpm.pictures import save_image
+
+        save_image(Path(arguments.out), _picture(results, labels))
+    if arguments.json:
+        print(json.dumps({label: result["scores"] for label, result in zip(labels, results, strict=True)}))
+    else:
+        print("\n".join(_table(results, labels)))
+    return 0
+
+
+def _labels(names: list[str]) -> list[str]:
+    stems = [Path(name).stem for name in names]
+    return stems if len(set(stems)) == len(stems) else names
+
+
+def _table(results: list[Result], labels: list[str]) -> list[str]:
+    features = results[0]["reference"]["features"]["name"]
+    shared = [name for name in NAMES if all(name in result["scores"] for result in results)]
+    rows = [["", *labels]]
+    rows += [[name_of(name, features), *(number(result["scores"][name]) for result in results)] for name in shared]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    reference = results[0]["reference"]["images"]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    count = results[0]["samples"]["images"]["count"]
+    return [
+        *lines,
+        f"{count} samples each, against {reference['count']} images of {reference['source']}, in {features} features",
+    ]
+
+
+def _picture(results: list[Result], labels: list[str]) -> Image.Image:
+    """A panel for every score: a point with its 95 % interval for every result."""
+    import io
+
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    features = results[0]["reference"]["features"]["name"]
+    shared = [name for name in NAMES if all(name in result["scores"] for result in results)]
+    columns = 3
+    rows = -(-len(shared) // columns)
+    figure = Figure(figsize=(10, rows * (1.0 + 0.3 * len(labels))), layout="constrained", dpi=120)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, name in zip(panels, shared, strict=False):
+        places = range(len(labels))
+        entries = [result["scores"][name] for result in results]
+        values = [entry["value"] for entry in entries]
+        errors = [1.96 * (entry["error"] or 0.0) for entry in entries]
+        panel.errorbar(values, places, xerr=errors, fmt="o", color="#2a6fbb", capsize=3)
+        panel.set_yticks(places, labels)
+        panel.set_ylim(len(labels) - 0.5, -0.5)
+        panel.set_title(name_of(name, features), fontsize=10)
+        panel.grid(axis="x", alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[len(shared) :]:
+        panel.set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image.open(buffer)

@@ -1,0 +1,60 @@
+"""The flags of every command that draws samples from a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from iddpm.cli.models import load_for_use
+from iddpm.config import Compile, Precision
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from iddpm.model import Model
+    from iddpm.sampling import SamplerOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawingArguments:
+    """How samples are drawn, and on what."""
+
+    steps: str | None = None
+    """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all."""
+    sampler: Literal["ancestral", "ddim"] = "ancestral"
+    """How the chain is walked."""
+    eta: float = 0.0
+    """Noise of the ddim sampler: 0 is deterministic, 1 is as much as ancestral sampling's."""
+    clip: bool = True
+    """Bound predictions of x_0 to the range of the data at every step."""
+    seed: int = 0
+    """Image i depends on the seed and on i alone."""
+    weights: str | None = None
+    """raw, ema, or the rate of an average. None takes the first average."""
+    preset: str | None = None
+    """What the model is, for released files that do not say so."""
+    batch_size: int = 64
+    """Images worked on at once."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Precision = "auto"
+    """What the network computes in: float32 rounds nothing, auto is tf32 on a GPU and float32 elsewhere."""
+    compile: Compile = "auto"
+    """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
+
+    def check(self, count: int | None) -> None:
+        """UserError for numbers that make no sense."""
+        for name, value in (("count", count), ("batch-size", self.batch_size)):
+            if value is not None and value < 1:
+                raise UserError(f"--{name}: must be at least 1, got {value}")
+        if self.seed < 0 or self.eta < 0:
+            raise UserError(f"--seed and --eta: must not be negative, got {self.seed} and {self.eta}")
+
+    def load(self, model: str) -> Model:
+        """The model at that path."""
+        return load_for_use(model, self.weights, self.preset, self.device)
+
+    def options(self) -> SamplerOptions:
+        """How the chain is walked."""
+        from iddpm.sampling import SamplerOptions
+
+        return SamplerOptions(self.steps, self.sampler, self.eta, self.clip)

@@ -1,0 +1,70 @@
+"""`iddpm reference DATA`: what evaluations need of a reference, worked out once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from iddpm.cli.arguments import parse
+from iddpm.cli.networks import Features, network_for
+from iddpm.cli.progress import ProgressLine
+from iddpm.cli.sources import ReadingArguments, Split, open_named
+from iddpm.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceArguments(ReadingArguments):
+    """Which images, and what to keep of them."""
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
+    """A run (its own data), a preset's name, a folder or zip of images, an npz, or a source such as folder:PATH."""
+    out: str = "reference.npz"
+    """The file to write."""
+    split: Split | None = None
+    """Which part of the data. None takes the training part of a run's or a preset's, and all of other data."""
+    count: int | None = None
+    """So many images, evenly spread over the data. None takes all."""
+    features: Features | None = None
+    """Whose features. None takes classifier for data with classes below 32 pixels, inception for other."""
+    feature_weights: str | None = None
+    """The network's file of weights (dinov2: a folder laid out as torch's hub). None looks in torch's hub."""
+    moments_only: bool = False
+    """Keep a small file: nothing but Frechet distances can be made of it."""
+    batch_size: int = 64
+    """Images worked on at once."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: bool = False
+    """Print one JSON object: the manifest."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(ReferenceArguments, words, command="reference", description="Store a reference's statistics.")
+    if arguments.batch_size < 1:
+        raise UserError(f"--batch-size: must be at least 1, got {arguments.batch_size}")
+    if Path(arguments.out).suffix != ".npz":
+        raise UserError(f"--out: {arguments.out} must be called NAME.npz")
+    data = open_named(arguments.data, "DATA", arguments, arguments.split)
+
+    from iddpm.evaluation.scores import check_count
+    from iddpm.evaluation.statistics import Statistics
+    from iddpm.judging import collect, images_of_data
+
+    images = images_of_data(data.dataset, data.what, count=arguments.count, batch_size=arguments.batch_size)
+    check_count(images.count, "DATA")
+    network = network_for(arguments.features, arguments.feature_weights, arguments.device, data)
+    with ProgressLine("looking at images", images.rounds) as line:
+        for news in collect(images, network, keep_features=not arguments.moments_only):
+            if isinstance(news, Statistics):
+                news.save(Path(arguments.out))
+                manifest = news.manifest
+            else:
+                line.update(news)
+    print(json.dumps({"out": arguments.out, **manifest}) if arguments.json else arguments.out)
+    return 0
