@@ -71,13 +71,18 @@ def trial(number: int, features: Tensor, blurry: Tensor, labels: np.ndarray) -> 
     real = features[reference]
     dropped = other[labels[other] != number % 10]
     as_many = np.sort(np.random.default_rng(1000 + number).choice(other, len(dropped), replace=False))
-    whole, fewer, missing = (scored(features[rows], real, number) for rows in (other, as_many, dropped))
+    others = np.sort(np.random.default_rng(3000 + number).choice(other, len(dropped), replace=False))
+    whole, fewer, missing, control = (
+        scored(features[rows], real, number) for rows in (other, as_many, dropped, others)
+    )
     copies = np.random.default_rng(2000 + number).choice(reference, 449, replace=False)
     copied = scored(features[copies], real, number)
     half = scored(torch.cat([features[copies[:225]], features[other[:224]]]), real, number)
     blur = scored(blurry[other], real, number)
     return {
         "halves of one set differ (p < 0.05)": same_distribution(features[other], real, seed=number) < 0.05,
+        "a tenth dropped at random lowers recall or coverage (chance)": differs("recall", fewer, control)
+        or differs("coverage", fewer, control),
         "a class of ten dropped lowers recall": differs("recall", fewer, missing),
         "a class of ten dropped lowers coverage": differs("coverage", fewer, missing),
         "a class of ten dropped lowers recall or coverage": differs("recall", fewer, missing)

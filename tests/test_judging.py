@@ -67,6 +67,16 @@ def test_images_of_data_come_in_batches_and_are_kept_as_statistics(digits: Split
         images_of_data(digits.train, {"source": "digits"}, count=2000)
 
 
+def test_of_very_many_images_some_features_are_kept(digits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iddpm.judging.MOST_SAMPLES", 100)
+    some = look(images_of_data(digits.train, {"source": "digits"}, batch_size=64))
+    assert some.features is not None
+    assert some.features.shape == (100, 4)
+    assert some.moments.count == 1497
+    last = Corners().embed(digits.train.items(np.array([1496])), 17).features
+    assert torch.equal(some.features[-1:], last)
+
+
 def test_samples_of_a_model_are_those_of_sample_in_levels(digits: Splits) -> None:
     model = iddpm.Model.fresh(tiny(), digits.spec)
     options = SamplerOptions(steps="4")

@@ -27,7 +27,7 @@ from iddpm.model import Model
 from iddpm.sampling import SampleConditions, SamplerOptions, sample_batches
 
 MOST_SAMPLES = 50_000
-"""As many as the paper draws; fewer where the reference holds fewer."""
+"""As many as the paper draws; fewer where the reference holds fewer. Of so many images features are kept."""
 SMALLEST_NATURAL = 32
 """Pixels: smaller pictures that have classes are shown to a classifier of their own, others to Inception."""
 
@@ -131,6 +131,7 @@ def images_of_model(
         **asdict(options),
         "steps": steps,
         "seed": seed,
+        "classes": "in turn" if model.network.num_classes else None,
         "precision": model.precision,
         "device": model.device.type,
         **_shape(model.spec),
@@ -173,6 +174,7 @@ def collect(images: ImageSet, network: FeatureNetwork, *, keep_features: bool = 
     """Look at all images: yields the rounds that are done, and in the end the statistics.
 
     keep_features: False keeps their moments only, in memory too, and nothing but Frechet distances can be made of them.
+    Of more than 50,000 images the features of so many are kept, evenly spread, and the moments are of all.
     """
     sums = _Sums(images.count, keep_features)
     digest = hashlib.sha256()
@@ -191,8 +193,9 @@ class _Sums:
     """What is kept of images that have been looked at."""
 
     def __init__(self, count: int, keep_features: bool) -> None:
-        self._count = count
-        self._keep = keep_features
+        kept = min(count, MOST_SAMPLES) if keep_features else 0
+        self._is_kept = torch.zeros(count, dtype=torch.bool)
+        self._is_kept[torch.linspace(0, count - 1, kept, dtype=torch.float64).long()] = True
         self._done = 0
         self._features: Tensor | None = None
         self._moments: Moments | None = None
@@ -200,24 +203,29 @@ class _Sums:
         self._logits: list[Tensor] = []
 
     def add(self, seen: Embedded) -> None:
-        rows = slice(self._done, self._done + len(seen.features))
-        self._done = rows.stop
-        if self._keep:
-            if self._features is None:
-                self._features = torch.empty(self._count, seen.features.shape[1])
-            self._features[rows] = seen.features.float()
-        moments = Moments.of(seen.features)
-        self._moments = moments if self._moments is None else self._moments + moments
+        if self._features is None:
+            self._features = torch.empty(int(self._is_kept.sum()), seen.features.shape[1])
+        before = int(self._is_kept[: self._done].sum())
+        kept = seen.features[self._is_kept[self._done : self._done + len(seen.features)]]
+        self._features[before : before + len(kept)] = kept
+        self._done += len(seen.features)
+        self._moments = _sum(self._moments, seen.features)
         if seen.spatial is not None:
-            spatial = Moments.of(seen.spatial)
-            self._spatial = spatial if self._spatial is None else self._spatial + spatial
+            self._spatial = _sum(self._spatial, seen.spatial)
         if seen.logits is not None:
             self._logits.append(seen.logits.float())
 
     def statistics(self, manifest: Manifest, classifier: bytes | None) -> Statistics:
         assert self._moments is not None
+        assert self._features is not None
         inception = inception_score(torch.cat(self._logits)) if self._logits else None
-        return Statistics(manifest, self._moments, self._features, self._spatial, inception, classifier)
+        features = self._features if len(self._features) else None
+        return Statistics(manifest, self._moments, features, self._spatial, inception, classifier)
+
+
+def _sum(so_far: Moments | None, features: Tensor) -> Moments:
+    found = Moments.of(features)
+    return found if so_far is None else so_far + found
 
 
 def result_of(scores: Scores, samples: Manifest, reference: Manifest, seed: int) -> dict[str, Any]:

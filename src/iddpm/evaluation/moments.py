@@ -31,7 +31,7 @@ class Moments:
     def of(cls, features: Tensor) -> Moments:
         """Of the rows of `[n, d]`, of which a part at a time is copied."""
         found = cls.none(features.shape[1])
-        for part in features.split(ROWS):
+        for part in torch.split(features, ROWS):
             values = part.double()
             mean = values.mean(dim=0)
             centred = values - mean
