@@ -2,8 +2,8 @@
 
     python -m benchmarks.faults [--trials 100]
 
-Every trial splits scikit-learn's 1,797 digits into a reference and another half at random, and passes parts of the other
-half, or of the reference, off as samples. Writes docs/results/faults.json and faults.md. A quarter of an hour on two
+Every trial splits scikit-learn's 1,797 digits into a reference and another half at random, and passes parts of the
+other half, or of the reference, off as samples. Writes docs/results/faults.json and faults.md. Some ten minutes on two
 cores.
 """
 
@@ -98,14 +98,14 @@ def page(found: dict[str, object]) -> str:
     counts = found["noticed"]
     assert isinstance(counts, dict)
     rows = "\n".join(f"| {what} | {count} |" for what, count in counts.items())
+    trials = found["trials"]
     return f"""# Planted faults
 
-`python -m benchmarks.faults --trials {found["trials"]}` made this page: {found["trials"]} trials on scikit-learn's digits,
-in the features of a classifier of their classes. Each trial splits them into a reference (898) and another half (899) at
-random. "Lowers" and "by more than chance" mean a difference beyond {Z} standard errors, which one pair in twenty exceeds
-without cause.
+`python -m benchmarks.faults --trials {trials}` made this page: {trials} trials on scikit-learn's digits, in the
+features of a classifier of their classes. Each trial splits them into a reference (898) and another half (899) at
+random. "Lowers" and "by more than chance" mean a difference beyond {Z} standard errors.
 
-| what was noticed | of {found["trials"]} trials |
+| what was noticed | of {trials} trials |
 |---|---|
 {rows}
 

@@ -130,6 +130,7 @@ def images_of_model(
         "training step": model.step,
         **asdict(options),
         "steps": steps,
+        "timesteps": list(options.steps) if isinstance(options.steps, tuple) else None,
         "seed": seed,
         "classes": "in turn" if model.network.num_classes else None,
         "precision": model.precision,

@@ -14,6 +14,7 @@ from iddpm.data import Dataset, scale
 from iddpm.diffusion import SamplerState, SeededNoise, ancestral, ddim
 from iddpm.diffusion.process import Diffusion, Predict
 from iddpm.diffusion.randomness import mixed_seed
+from iddpm.diffusion.respacing import Stride
 from iddpm.errors import UserError
 from iddpm.model import Model
 
@@ -24,12 +25,12 @@ SamplerName = Literal["ancestral", "ddim"]
 class SamplerOptions:
     """How the chain is walked.
 
-    steps:   a stride of the chain ("50", "10,15,20", "ddim50"); None takes every step.
+    steps:   a stride of the chain ("50", "10,15,20", "ddim50", timesteps); None takes every step.
     sampler: "ancestral", or "ddim" with its `eta` (0 is deterministic).
     clip:    bound predictions of x_0 to [-1, 1] at every step, as the authors do.
     """
 
-    steps: str | int | None = None
+    steps: Stride | None = None
     sampler: SamplerName = "ancestral"
     eta: float = 0.0
     clip: bool = True
@@ -46,7 +47,7 @@ def sample(
     count: int,
     *,
     seed: int = 0,
-    steps: str | int | None = None,
+    steps: Stride | None = None,
     sampler: SamplerName = "ancestral",
     eta: float = 0.0,
     clip: bool = True,

@@ -12,6 +12,7 @@ from torch import Tensor
 from iddpm.data import Dataset, scale
 from iddpm.diffusion import Bound, Diffusion, SeededNoise, bound_terms, prior_bits
 from iddpm.diffusion.randomness import mixed_seed
+from iddpm.diffusion.respacing import Stride
 from iddpm.errors import UserError
 from iddpm.model import Model
 
@@ -22,7 +23,7 @@ def score(
     *,
     count: int | None = None,
     seed: int = 0,
-    steps: str | int | None = None,
+    steps: Stride | None = None,
     clip: bool = True,
     batch_size: int = 64,
 ) -> Score:

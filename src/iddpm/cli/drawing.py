@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from iddpm.cli.chains import StrideName, chosen_steps
 from iddpm.cli.models import load_for_use
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
@@ -20,6 +21,8 @@ class DrawingArguments:
 
     steps: str | None = None
     """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all."""
+    stride: StrideName | None = None
+    """Which of them. None takes those of iddpm plan where there is a plan, and uniform ones elsewhere."""
     sampler: Literal["ancestral", "ddim"] = "ancestral"
     """How the chain is walked."""
     eta: float = 0.0
@@ -53,8 +56,9 @@ class DrawingArguments:
         """The model at that path."""
         return load_for_use(model, self.weights, self.preset, self.device)
 
-    def options(self) -> SamplerOptions:
-        """How the chain is walked."""
+    def options(self, model: Model, path: str) -> SamplerOptions:
+        """How the chain of the model at `path` is walked."""
         from iddpm.sampling import SamplerOptions
 
-        return SamplerOptions(self.steps, self.sampler, self.eta, self.clip)
+        steps = chosen_steps(model, path, self.steps, self.stride, clip=self.clip)
+        return SamplerOptions(steps, self.sampler, self.eta, self.clip)

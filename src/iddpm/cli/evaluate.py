@@ -150,11 +150,12 @@ def _images(arguments: EvaluateArguments, spec: DatasetSpec, most: int, data: Na
         data = data or open_named(arguments.samples, "SAMPLES", arguments, "train")
         conditions = sample_conditions(model, data.dataset, arguments.count or min(most, MOST_SAMPLES))
     count = arguments.count or min(most, MOST_SAMPLES)
-    calls = -(-count // arguments.batch_size) * len(model.diffusion.strided(arguments.steps).schedule)
+    options = arguments.options(model, arguments.samples)
+    calls = -(-count // arguments.batch_size) * len(model.diffusion.strided(options.steps).schedule)
     model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
     return images_of_model(
         model,
-        arguments.options(),
+        options,
         {"source": arguments.samples},
         count=count,
         seed=arguments.seed,

@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a model, or go on training one",
     "sample": "draw samples: a grid, a folder of pictures, or an npz file",
     "nll": "score data in bits/dim, term by term",
+    "plan": "choose the best few steps by the bound itself",
     "evaluate": "judge samples: FD, precision, recall and more, with error bars",
     "reference": "store what evaluations need of a reference, once",
     "compare": "evaluations side by side",

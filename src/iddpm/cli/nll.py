@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from iddpm.cli.arguments import parse
+from iddpm.cli.chains import StrideName, chosen_steps
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, say
 from iddpm.config import Compile, Precision
@@ -34,6 +35,8 @@ class NllArguments:
     """Score the first so many items. None scores all, each exactly once."""
     steps: str | None = None
     """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all, which is the paper's figure."""
+    stride: StrideName | None = None
+    """Which of them. None takes those of iddpm plan where there is a plan, and uniform ones elsewhere."""
     seed: int = 0
     """Of the noise: item i depends on the seed and on i alone."""
     clip: bool = True
@@ -62,7 +65,8 @@ def run(words: Sequence[str]) -> int:
             f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
         )
     model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
-    diffusion = model.diffusion.strided(arguments.steps)
+    steps = chosen_steps(model, arguments.model, arguments.steps, arguments.stride, clip=arguments.clip)
+    diffusion = model.diffusion.strided(steps)
     data, name = _data(model, arguments)
 
     from iddpm.scoring import ScoreSum, score_batches

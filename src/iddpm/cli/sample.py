@@ -52,14 +52,15 @@ def run(words: Sequence[str]) -> int:
     from iddpm.cli.outputs import open_writer
     from iddpm.sampling import sample_batches
 
-    diffusion = model.diffusion.strided(arguments.steps)
+    options = arguments.options(model, arguments.model)
+    diffusion = model.diffusion.strided(options.steps)
     batches = -(-arguments.count // arguments.batch_size)
     total = batches * len(diffusion.schedule)
     model.accelerate(calls=total, precision=arguments.precision, compile=arguments.compile, tell=say)
     stream = sample_batches(
         model,
         arguments.count,
-        arguments.options(),
+        options,
         seed=arguments.seed,
         classes=classes,
         low_resolution=None if to_enlarge is None else partial(_scaled_rows, to_enlarge),

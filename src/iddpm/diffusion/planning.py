@@ -7,6 +7,7 @@ alone, so one pass over data gives the cost of every jump, and dynamic programmi
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -25,6 +26,8 @@ from iddpm.errors import UserError
 BINS = 512
 """Of a network's variances at one step; a bin stands for its mean, so what is neglected is of second order."""
 RANGES: dict[type[Variance], tuple[float, float]] = {LearnedRange: (-1.0, 2.0), Learned: (-24.0, 4.0)}
+
+SUMS = ("prior", "weight", "said", "error", "error_said")
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,21 @@ class JumpStatistics:
             log = torch.full_like(predicted, offset) if said is None else offset + slope * said
             bits = mean_over_elements(Gaussian(predicted, log).discretized_log_likelihood(x_0, levels)) / -math.log(2.0)
             self.decoder[position][node] += float(bits.double().sum())
+
+    def state(self) -> dict[str, Tensor]:
+        """All sums by name, for `restore`."""
+        sums = {name: getattr(self, name) for name in SUMS}
+        return {**sums, "decoder": torch.cat(self.decoder), "count": torch.tensor(self.count)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave. UserError for sums of another chain."""
+        sizes = [len(nodes) for nodes in self.decoder]
+        if state["weight"].shape != self.weight.shape or len(state["decoder"]) != sum(sizes):
+            raise UserError("plan: what was kept is of another chain")
+        for name in SUMS:
+            setattr(self, name, state[name].clone())
+        self.decoder = list(torch.split(state["decoder"].clone(), sizes))
+        self.count = int(state["count"])
 
     def costs(self) -> JumpCosts:
         """The cost of every jump in bits/dim, a mean over all items."""

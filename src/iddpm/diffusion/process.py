@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from iddpm.diffusion.parameterization import Parameterization
-from iddpm.diffusion.respacing import strided
+from iddpm.diffusion.respacing import Stride, strided
 from iddpm.diffusion.schedule import NoiseSchedule
 
 Predict = Callable[[Tensor, Tensor], Tensor]
@@ -29,6 +29,6 @@ class Diffusion:
     parameterization: Parameterization
     levels: int = 256
 
-    def strided(self, stride: str | int | None) -> Diffusion:
+    def strided(self, stride: Stride | None) -> Diffusion:
         """The same diffusion on fewer steps (see `kept_timesteps`); on all of them for None."""
         return self if stride is None else replace(self, schedule=strided(self.schedule, stride))

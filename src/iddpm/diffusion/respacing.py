@@ -7,8 +7,11 @@ import torch
 from iddpm.diffusion.schedule import NoiseSchedule
 from iddpm.errors import UserError
 
+Stride = str | int | tuple[int, ...]
+"""Which timesteps are kept: see `kept_timesteps`."""
 
-def strided(schedule: NoiseSchedule, stride: str | int) -> NoiseSchedule:
+
+def strided(schedule: NoiseSchedule, stride: Stride) -> NoiseSchedule:
     """The chain on the timesteps that `stride` keeps (see `kept_timesteps`), with betas of its own (Eq. 19).
 
     Its alpha_bar is the original's at the kept timesteps; its betas, and so its beta-tilde, follow from that.
@@ -29,21 +32,30 @@ def restricted(schedule: NoiseSchedule, positions: list[int]) -> NoiseSchedule:
     return NoiseSchedule(1.0 - alpha_bar / previous, schedule.timesteps[kept], schedule.num_train_timesteps)
 
 
-def kept_timesteps(num_timesteps: int, stride: str | int) -> list[int]:
+def kept_timesteps(num_timesteps: int, stride: Stride) -> list[int]:
     """The timesteps that a stride keeps out of 0 ... num_timesteps - 1, increasing.
 
-    "250":      250 timesteps, evenly spaced from the first to the last (the paper's).
-    "10,15,20": equal sections of the chain, with 10, 15 and 20 evenly spaced timesteps.
-    "ddim50":   every n-th timestep from 0 on, for the whole n that gives exactly 50 (Song et al.'s).
-    "1":        the last timestep alone: sampling starts from noise, so that is the one step that makes sense.
+    "250":         250 timesteps, evenly spaced from the first to the last (the paper's).
+    "10,15,20":    equal sections of the chain, with 10, 15 and 20 evenly spaced timesteps.
+    "ddim50":      every n-th timestep from 0 on, for the whole n that gives exactly 50 (Song et al.'s).
+    "quadratic50": 50 timesteps whose roots are evenly spaced, from the first to the last: closer at the data's end.
+    "1":           the last timestep alone: sampling starts from noise, so that is the one step that makes sense.
+    (0, 3, 9):     these.
     """
+    if isinstance(stride, tuple):
+        return list(stride)
     text = str(stride).strip()
-    digits = text.removeprefix("ddim")
+    kind = next((kind for kind in ("ddim", "quadratic") if text.startswith(kind)), "")
+    digits = text.removeprefix(kind)
     counts = [int(part) for part in digits.split(",") if part.strip().isdecimal()]
-    if len(counts) != digits.count(",") + 1 or min(counts) < 1 or (digits != text and len(counts) != 1):
-        raise UserError(f'steps: "{text}" is no stride; use a number ("50"), sections ("10,15,20") or "ddim50"')
-    if digits != text:
+    if len(counts) != digits.count(",") + 1 or min(counts) < 1 or (kind and len(counts) != 1):
+        raise UserError(
+            f'steps: "{text}" is no stride; use a number ("50"), sections ("10,15,20"), "ddim50" or "quadratic50"'
+        )
+    if kind == "ddim":
         return _integer_stride(num_timesteps, counts[0])
+    if kind == "quadratic":
+        return _quadratic(num_timesteps, counts[0])
     if counts == [1]:
         return [num_timesteps - 1]
     return _sections(num_timesteps, counts)
@@ -55,6 +67,18 @@ def _integer_stride(num_timesteps: int, count: int) -> list[int]:
         if len(kept) == count and (count > 1 or num_timesteps == 1):
             return list(kept)
     raise UserError(f'steps: "ddim{count}": no whole stride keeps {count} of {num_timesteps} timesteps; try "{count}"')
+
+
+def _quadratic(num_timesteps: int, count: int) -> list[int]:
+    if count > num_timesteps:
+        raise UserError(f"steps: {count} is more than the chain's {num_timesteps} timesteps; ask for at most that")
+    if count == 1:
+        return [num_timesteps - 1]
+    kept: list[int] = []
+    for i in range(count):  # near 0 the squares round to the same timestep, and the next free one is taken
+        wanted = round((num_timesteps - 1) * (i / (count - 1)) ** 2)
+        kept.append(max(wanted, kept[-1] + 1 if kept else 0))
+    return kept
 
 
 def _sections(num_timesteps: int, counts: list[int]) -> list[int]:

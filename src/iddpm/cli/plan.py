@@ -1,0 +1,172 @@
+"""`iddpm plan RUN`: the best few steps of the chain, for every number of steps at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from iddpm.cli.arguments import parse
+from iddpm.cli.chains import plan_path
+from iddpm.cli.models import load_for_use
+from iddpm.cli.progress import ProgressLine, say
+from iddpm.cli.sources import open_with_progress
+from iddpm.config import Compile, Precision
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from iddpm.diffusion.planning import JumpCosts, JumpStatistics, Plan
+
+SHOWN = (4, 8, 10, 16, 25, 32, 50, 64, 100, 128, 250)
+"""Numbers of steps that the command tells about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanArguments:
+    """What to plan for, and on what."""
+
+    model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
+    """A run, or another model that names its data."""
+    count: int | None = None
+    """Plan on the first so many held-out items. None takes 256, or all where there are fewer."""
+    candidates: int | None = None
+    """Choose from so many evenly spaced steps of the chain. None chooses from all, which takes longest."""
+    longest: int | None = None
+    """The longest chain to plan. None plans all lengths."""
+    seed: int = 0
+    """Of the noise: item i depends on the seed and on i alone."""
+    clip: bool = True
+    """Bound predictions of x_0 to the range of the data, as sampling and scoring do."""
+    weights: str | None = None
+    """raw, ema, or the rate of an average. None takes the first average."""
+    batch_size: int = 64
+    """Items worked on at once; what is done of a batch is done again after an interruption."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Precision = "float32"
+    """What the network computes in."""
+    compile: Compile = "auto"
+    """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(
+        PlanArguments, words, command="plan", description="Choose the best few steps by the bound itself."
+    )
+    for name in ("count", "candidates", "longest", "batch_size"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')}: must be at least 1, got {value}")
+    if arguments.seed < 0:
+        raise UserError(f"--seed: must not be negative, got {arguments.seed}")
+    model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
+    splits = open_with_progress(model.config.data)
+    if splits.validation is None:
+        raise UserError(
+            f"{arguments.model}: its data has no held-out part to plan on; train with --data.validation 0.1"
+        )
+
+    from iddpm.diffusion.planning import JumpStatistics
+    from iddpm.plans import StoredPlan, candidates, jump_statistics, subject_of
+
+    count = min(256, len(splits.validation)) if arguments.count is None else arguments.count
+    diffusion = candidates(model, arguments.candidates)
+    if arguments.longest is not None and arguments.longest > len(diffusion.schedule):
+        raise UserError(
+            f"--longest: {arguments.longest} is more than the {len(diffusion.schedule)} steps to choose from"
+        )
+    subject = subject_of(model, clip=arguments.clip)
+    timesteps = diffusion.schedule.timesteps.tolist()
+    about = {"data": model.config.data.source, "split": "validation", "count": count, "seed": arguments.seed}
+    path = plan_path(arguments.model)
+    kept = _Kept(path.with_name(f"{path.stem}-unfinished.safetensors"), {**subject, **about, "timesteps": timesteps})
+    statistics = JumpStatistics(diffusion)
+    kept.restore(statistics)
+    calls = -(-count // arguments.batch_size) * len(timesteps)
+    model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
+    with ProgressLine("looking at jumps", calls, -(-statistics.count // arguments.batch_size) * len(timesteps)) as line:
+        work = jump_statistics(
+            model,
+            splits.validation,
+            statistics,
+            count=count,
+            seed=arguments.seed,
+            clip=arguments.clip,
+            batch_size=arguments.batch_size,
+        )
+        for done, is_whole in enumerate(work, -(-statistics.count // arguments.batch_size) * len(timesteps) + 1):
+            line.update(done)
+            if is_whole:
+                kept.keep(statistics)
+        line.note("choosing")
+        costs = statistics.costs()
+        plan = costs.plan(arguments.longest)
+    StoredPlan(subject, about, timesteps, plan).save(path)
+    kept.forget()
+    _print_result(arguments, path, plan, costs, timesteps)
+    return 0
+
+
+class _Kept:
+    """What is done of a plan, in a file until it is whole."""
+
+    def __init__(self, path: Path, subject: dict[str, Any]) -> None:
+        self._path = path
+        self._subject = json.dumps(subject, sort_keys=True)
+
+    def restore(self, statistics: JumpStatistics) -> None:
+        """Go on from the file, if it is there and of the same work."""
+        from iddpm.checkpoints.weights import read_tensors
+
+        if not self._path.is_file():
+            return
+        try:
+            state, header = read_tensors(self._path)
+            if header.get("subject") == self._subject:
+                statistics.restore(state)
+                say(f"plan: going on after {statistics.count} items")
+        except (UserError, KeyError):
+            say(f"plan: {self._path} is damaged; beginning anew")
+
+    def keep(self, statistics: JumpStatistics) -> None:
+        """All sums, whole or not at all."""
+        from safetensors.torch import save_file
+
+        from iddpm.files import replacing
+
+        with replacing(self._path) as beside:
+            save_file(statistics.state(), beside, {"subject": self._subject})
+
+    def forget(self) -> None:
+        """The plan is whole."""
+        self._path.unlink(missing_ok=True)
+
+
+def _print_result(arguments: PlanArguments, path: Path, plan: Plan, costs: JumpCosts, timesteps: list[int]) -> None:
+    from iddpm.diffusion.respacing import kept_timesteps
+
+    counts = [count for count in SHOWN if count <= len(plan)]
+    counts += [len(plan)] if len(plan) not in counts else []
+    rows = [
+        {
+            "steps": count,
+            "planned": float(plan.bounds[count - 1]),
+            "uniform": costs.bound(kept_timesteps(len(timesteps), count)),
+            "quadratic": costs.bound(kept_timesteps(len(timesteps), f"quadratic{count}")),
+        }
+        for count in counts
+    ]
+    if arguments.json:
+        print(json.dumps({"plan": str(path), "bits_per_dim": rows}))
+        return
+    print(f"{'steps':>6}  {'planned':>8}  {'uniform':>8}  {'quadratic':>9}   bits/dim on what was planned on")
+    for row in rows:
+        print(f"{row['steps']:>6}  {row['planned']:8.4f}  {row['uniform']:8.4f}  {row['quadratic']:9.4f}")
+    print(path)

@@ -1,0 +1,144 @@
+"""Planning on the command line, and what uses a plan."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iddpm.cli import plan as command
+from iddpm.cli.main import main
+from tests.cli.test_journeys import TINY_FLAGS
+
+FEW = ["--count", "40", "--batch-size", "20", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "a"
+    assert main(["train", "digits", "--run", str(path), *TINY_FLAGS]) == 0
+    return path
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A run of one's own: without a plan."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main([*map(str, words), "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_plan_is_kept_with_the_run_and_used(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(run), *FEW]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split()[:4] == ["steps", "planned", "uniform", "quadratic"]
+    assert said[-1] == str(run / "plan.npz")
+    assert [line.split()[0] for line in said[1:-1]] == ["4", "8", "10", "16", "20"]
+    for line in said[1:-1]:
+        _, planned, uniform, quadratic = map(float, line.split())
+        assert planned <= min(uniform, quadratic) + 1e-4
+    words = ["nll", run, "--count", "40", "--steps", "8"]
+    planned, uniform, quadratic = (
+        as_json(capsys, *words, *stride) for stride in ([], ["--stride", "uniform"], ["--stride", "quadratic"])
+    )
+    assert as_json(capsys, *words, "--stride", "planned") == planned
+    assert planned["timesteps"] not in (uniform["timesteps"], quadratic["timesteps"])
+    assert len(planned["timesteps"]) == 8
+    assert planned["total"]["mean"] < uniform["total"]["mean"]
+    table = as_json(capsys, "plan", run, *FEW)["bits_per_dim"]
+    assert planned["total"]["mean"] == pytest.approx(table[1]["planned"], rel=0.05)
+    assert main(["sample", str(run), "--steps", "8", "--count", "2", "--out", str(run / "a.png")]) == 0
+    assert "as planned in" in capsys.readouterr().err
+
+
+def test_a_plan_of_other_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(run), *FEW]) == 0
+    words = ["nll", str(run), "--count", "5", "--steps", "8", "--weights", "raw"]
+    capsys.readouterr()
+    assert main([*words, "--stride", "planned"]) == 2
+    assert re.search(
+        r"plan: .*plan.npz was made for other weights \(\w+, the model's are \w+\)", capsys.readouterr().err
+    )
+    assert main(words) == 0
+    assert "taking evenly spaced steps" in capsys.readouterr().err
+    assert main(["nll", str(run), "--count", "5", "--steps", "8", "--stride", "planned", "--no-clip"]) == 2
+    assert "was made for other clip" in capsys.readouterr().err
+
+
+def test_an_interrupted_plan_goes_on(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = as_json(capsys, "plan", run, *FEW)
+    (run / "plan.npz").unlink()
+    keep = command._Kept.keep
+
+    def interrupt(self: command._Kept, statistics: Any) -> None:
+        keep(self, statistics)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command._Kept, "keep", interrupt)
+        assert main(["plan", str(run), *FEW]) == 130
+    assert not (run / "plan.npz").exists()
+    capsys.readouterr()
+    assert main(["plan", str(run), *FEW, "--json"]) == 0
+    said = capsys.readouterr()
+    assert "plan: going on after 20 items" in said.err
+    assert json.loads(said.out) == whole
+    assert not list(run.glob("*unfinished*"))
+
+
+def test_fewer_candidates_and_lengths(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = as_json(capsys, "plan", run, *FEW, "--candidates", "10", "--longest", "4")["bits_per_dim"]
+    assert [row["steps"] for row in table] == [4]
+    capsys.readouterr()
+    assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
+    assert "steps: the plan has chains of 1 ... 4 steps, asked for 5" in capsys.readouterr().err
+
+
+BAD = {
+    "count": (["plan", "RUN", "--count", "0"], "--count: must be at least 1"),
+    "too many items": (["plan", "RUN", "--count", "301"], "--count: there are 300 items to plan on, asked for 301"),
+    "longest": (["plan", "RUN", "--longest", "21"], "--longest: 21 is more than the 20"),
+    "candidates": (["plan", "RUN", "--candidates", "0"], "--candidates: must be at least 1"),
+    "no run": (["plan", "runs/nothing"], "no such run"),
+    "no plan": (["sample", "RUN", "--steps", "5", "--stride", "planned"], "there is no plan; make one with iddpm plan"),
+    "zero steps": (["sample", "RUN", "--steps", "0", "--stride", "quadratic"], '"quadratic0" is no stride'),
+    "too many steps": (["sample", "RUN", "--steps", "21", "--stride", "quadratic"], "21 is more than the chain's 20"),
+    "a stride without steps": (
+        ["sample", "RUN", "--stride", "quadratic"],
+        "--stride: quadratic needs a number of steps",
+    ),
+    "two strides": (["nll", "RUN", "--steps", "ddim5", "--stride", "quadratic"], '"ddim5" is a stride of its own'),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_mistakes_are_one_line_and_exit_code_2(
+    run: Path, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, message = BAD[name]
+    before = sorted(run.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert main([str(run) if word == "RUN" else word for word in words]) == 2
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if line.startswith("iddpm: ")]
+    assert (said.out, len(lines)) == ("", 1)
+    assert message in lines[0]
+    assert sorted(run.rglob("*")) == before
+
+
+def test_a_damaged_plan(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "plan.npz").write_text("hello")
+    assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
+    assert "it is damaged, or something else" in capsys.readouterr().err
