@@ -165,6 +165,8 @@ BAD = {
     ),
     "no extra": (["reference", "digits", "--features", "inception"], r"pip install 'iddpm\[evaluation\]'"),
     "a reference's name": (["reference", "digits", "--out", "a.txt"], "--out: a.txt must be called NAME.npz"),
+    "a place that is a folder": (["reference", "digits", "--out", "PLACE/a.npz"], "--out: .* cannot be written"),
+    "a place below a file": (["evaluate", "RUN", "--out", "SAMPLES/a.json"], "--out: .* cannot be written"),
     "a result's name": (["evaluate", "RUN", "--out", "a.txt"], "--out: a.txt must be called NAME.json"),
     "steps": (["evaluate", "RUN", "--reference", "REFERENCE", "--steps", "21"], "21 is more than the chain's 20"),
     "batch": (["evaluate", "RUN", "--batch-size", "0"], "--batch-size: must be at least 1"),
@@ -189,6 +191,8 @@ def test_mistakes_are_one_line_and_exit_code_2(
     np.savez(inputs / "theirs.npz", mu=np.zeros(3), sigma=np.eye(3))
     (inputs / "damaged.npz").write_bytes((place / "reference.npz").read_bytes()[:-100])
     known = {path.stem.upper(): str(path) for path in [*inputs.iterdir(), *place.iterdir()]}
+    (tmp_path / "a.npz").mkdir()
+    known |= {"PLACE/a.npz": str(tmp_path / "a.npz"), "SAMPLES/a.json": str(place / "samples.npz" / "a.json")}
     words, message = BAD[name]
     work = tmp_path / "work"
     work.mkdir()

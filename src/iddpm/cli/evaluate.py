@@ -50,14 +50,18 @@ class EvaluateArguments(ReadingArguments, DrawingArguments):
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(EvaluateArguments, words, command="evaluate", description="Judge samples against real data.")
+    from iddpm.evaluation.scores import Scores, check_count, score_sets
+    from iddpm.evaluation.statistics import refuse_mismatch
+    from iddpm.files import check_place, write_json
+    from iddpm.judging import result_of
+
     arguments.check(arguments.count)
     if arguments.out is not None and Path(arguments.out).suffix != ".json":
         raise UserError(f"--out: {arguments.out} must be called NAME.json")
-
-    from iddpm.evaluation.scores import Scores, check_count, score_sets
-    from iddpm.evaluation.statistics import refuse_mismatch
-    from iddpm.files import write_json
-    from iddpm.judging import result_of
+    if arguments.out is not None:
+        check_place(Path(arguments.out), "--out")
+    if arguments.count is not None:
+        check_count(arguments.count, "samples")
 
     reference, samples, network = _sides(arguments)
     check_count(samples.count, "samples")

@@ -15,6 +15,7 @@ from iddpm.cli.networks import Features, network_for
 from iddpm.cli.progress import ProgressLine
 from iddpm.cli.sources import ReadingArguments, Split, open_named
 from iddpm.errors import UserError
+from iddpm.files import check_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ def run(words: Sequence[str]) -> int:
         raise UserError(f"--batch-size: must be at least 1, got {arguments.batch_size}")
     if Path(arguments.out).suffix != ".npz":
         raise UserError(f"--out: {arguments.out} must be called NAME.npz")
+    check_place(Path(arguments.out), "--out")
     data = open_named(arguments.data, "DATA", arguments, arguments.split)
 
     from iddpm.evaluation.scores import check_count
