@@ -115,7 +115,7 @@ def test_evaluate(digits: Splits) -> None:
     assert low < result["scores"]["frechet"]["value"] < high
     with pytest.raises(iddpm.UserError, match="samples: some numbers are not finite"):
         iddpm.evaluate(torch.full((300, 1, 8, 8), torch.nan), digits.train, Corners())
-    with pytest.raises(iddpm.UserError, match="its images' size are 8x8, and the samples' 9x9"):
+    with pytest.raises(iddpm.UserError, match="its images are 8x8x1 .*, and the samples 9x9x1"):
         iddpm.evaluate(torch.zeros(300, 1, 9, 9), digits.train, Corners())
     with pytest.raises(iddpm.UserError, match="samples: scores need at least 100 images, got 20"):
         iddpm.evaluate(torch.zeros(20, 1, 8, 8), digits.train, Corners())

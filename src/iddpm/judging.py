@@ -22,7 +22,7 @@ from iddpm.evaluation.features import ClassifierFeatures, Embedded, FeatureNetwo
 from iddpm.evaluation.inception_score import inception_score
 from iddpm.evaluation.moments import Moments
 from iddpm.evaluation.scores import SETTINGS, Estimate, Scores, check_count, score_sets
-from iddpm.evaluation.statistics import Manifest, Statistics, refuse_mismatch
+from iddpm.evaluation.statistics import Manifest, Statistics, refuse_other_images
 from iddpm.model import Model
 from iddpm.sampling import SampleConditions, SamplerOptions, sample_batches
 
@@ -58,13 +58,13 @@ def evaluate(samples: Tensor | Dataset, reference: Dataset, network: FeatureNetw
             raise UserError("samples: some numbers are not finite; look at the model that drew them")
         spec = reference.spec.model_copy(update={"channels": samples.shape[1], "size": tuple(samples.shape[2:])})
         samples = ArrayDataset(spec, quantize(samples, spec.levels))
-    if network is None:
-        trained = train_classifier(reference)
-        network = ClassifierFeatures(trained.network, trained.accuracy)
     sets = [in_levels(images_of_data(each, {}), reference.spec.levels) for each in (samples, reference)]
     for images, what in zip(sets, ("samples", "reference"), strict=True):
         check_count(images.count, what)
-    refuse_mismatch(*(manifest_of(images, network) for images in sets))
+    refuse_other_images(sets[0].images, sets[1].images)
+    if network is None:
+        trained = train_classifier(reference)
+        network = ClassifierFeatures(trained.network, trained.accuracy)
     found = [list(collect(images, network))[-1] for images in sets]
     generated, real = (each for each in found if isinstance(each, Statistics))
     *_, scores = score_sets(generated, real)
@@ -237,7 +237,7 @@ def result_of(scores: Scores, samples: Manifest, reference: Manifest, seed: int)
         "p_same": scores.p_same,
         "samples": samples,
         "reference": reference,
-        "settings": {**SETTINGS, "seed": seed},
+        "settings": {**SETTINGS, "seed": seed, "errors": "of both sets" if scores.p_same is not None else "of samples"},
     }
 
 

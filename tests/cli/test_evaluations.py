@@ -75,7 +75,7 @@ def test_the_same_pictures_in_a_folder_a_zip_and_an_npz(
     assert found[0]["p_same"] > 0.01
     assert main(["evaluate", str(place / "pictures"), "--reference", str(place / "reference.npz")]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"^FD  +[\d.]+ \+- [\d.]+$", said, re.MULTILINE)
+    assert re.search(r"^FD  +[\d.]+ \+- [\d.]+  +0 is best", said, re.MULTILINE)
     assert "120 images of folder:" in said
     assert "against 1497 images of digits (train)" in said
 
@@ -143,13 +143,25 @@ BAD = {
         "--count: 500",
     ),
     "no reference": (["evaluate", "PICTURES"], "--reference: is needed for samples that are no run"),
+    "no such samples, and no reference": (["evaluate", "nowhere"], "SAMPLES: nowhere does not exist"),
+    "split of a file": (
+        ["evaluate", "PICTURES", "--reference", "REFERENCE", "--split", "train"],
+        "--split: .*reference.npz is what iddpm reference has made of one part; leave it out",
+    ),
+    "steps of pictures": (
+        ["evaluate", "PICTURES", "--reference", "REFERENCE", "--steps", "10"],
+        "--steps: .*pictures is no model to draw from; leave it out",
+    ),
+    "no number": (["evaluate", "RUN", "--count", "abc"], "--count: needs a whole number, got 'abc'"),
+    "negative eta": (["evaluate", "RUN", "--eta", "-1"], "--eta: must not be negative, got -1"),
+    "few pictures of data without classes": (["evaluate", "FEW", "--reference", "LARGE"], "got 3; give more"),
     "no such samples": (["evaluate", "nowhere", "--reference", "REFERENCE"], "SAMPLES: nowhere does not exist"),
     "no such reference": (["evaluate", "PICTURES", "--reference", "nowhere"], "--reference: nowhere does not exist"),
     "another size": (
         ["evaluate", "LARGE", "--reference", "REFERENCE"],
-        "size are 8x8, and the samples' 9x9",
+        "its images are 8x8x1 .*, and the samples 9x9x1",
     ),
-    "colours": (["evaluate", "COLOUR", "--reference", "REFERENCE"], "its images' channels are 1, and the samples' 3"),
+    "colours": (["evaluate", "COLOUR", "--reference", "REFERENCE"], "its images are 8x8x1 .*, and the samples 8x8x3"),
     "constant": (["evaluate", "CONSTANT", "--reference", "REFERENCE"], "samples: all 100 images look the same"),
     "numbers with NaNs": (["evaluate", "FLOATS", "--reference", "REFERENCE"], "holds float64; quantize it"),
     "other features": (

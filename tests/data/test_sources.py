@@ -324,3 +324,12 @@ def test_scaling_and_rounding_are_inverse(levels: int) -> None:
     assert np.array_equal(quantize(x, levels), items)
     assert np.array_equal(quantize(x + 0.49 * 2 / (levels - 1), levels), items)  # rounded, not truncated
     assert np.array_equal(quantize(x - 0.49 * 2 / (levels - 1), levels), items)
+
+
+def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(folder / "a.png")
+    (folder / "b.png").symlink_to(tmp_path / "nothing.png")
+    with pytest.raises(UserError, match="1 of 2 images cannot be used: b.png cannot be read"):
+        open_source(DataConfig(source=f"folder:{folder}", validation=0.0))

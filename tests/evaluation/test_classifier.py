@@ -14,7 +14,17 @@ from iddpm.evaluation.classifier import DIMENSIONS, train_classifier
 def test_names_digits_and_is_the_same_again() -> None:
     data = open_source(DataConfig(source="digits")).train
     before = torch.random.get_rng_state()
-    first, second = train_classifier(data), train_classifier(data)
+    first = train_classifier(data)
+    steps: list[tuple[int, int]] = []
+    before_it = torch.get_num_threads()
+    threads = before_it % 2 + 1
+    torch.set_num_threads(threads)  # how many there are makes no difference
+    try:
+        second = train_classifier(data, lambda done, count: steps.append((done, count)))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before_it)
+    assert steps[-1] == (len(steps), len(steps))
     assert torch.equal(before, torch.random.get_rng_state())
     assert first.accuracy > 0.95
     for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True):

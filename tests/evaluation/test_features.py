@@ -33,6 +33,13 @@ def test_a_classifier_is_trained_once_and_again_when_damaged(tmp_path: Path, mon
     assert len(path.read_bytes()) > 1000
 
 
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iddpm.evaluation.classifier.STEPS", 5)
+    splits = open_source(DataConfig(source="digits"))
+    (tmp_path / "file").touch()
+    assert ClassifierFeatures.for_data(splits.train, "a", tmp_path / "file" / "cache").name == "classifier"
+
+
 def test_the_number_of_levels_does_not_matter() -> None:
     spec = DatasetSpec(channels=1, size=(8, 8), levels=17, class_names=("a", "b"))
     network = ClassifierFeatures(Classifier(spec).requires_grad_(False), 0.5)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
 from iddpm.errors import UserError
 
 Arguments = TypeVar("Arguments")
+
+
+def not_default(arguments: Any) -> dict[str, Any]:
+    """Those fields of a dataclass that a user has set to something else."""
+    fields = {field.name: (getattr(arguments, field.name), field.default) for field in dataclasses.fields(arguments)}
+    return {name: value for name, (value, default) in fields.items() if value != default}
 
 
 def parse(
@@ -70,6 +77,8 @@ def mistake(message: str) -> str:
     first = first.removeprefix("Error parsing ").removesuffix(".")
     first = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"needs a whole number, got \1", first)
     first = re.sub(r"could not convert string to float: (.*)", r"needs a number, got \1", first)
+    optional = r"no type matching {None}\|INT could be instantiated from \[(.*)\]"
+    first = re.sub(optional, r"needs a whole number, got \1", first)
     if first.startswith("Missing from"):
         return f"what is missing: {lines[1].split()[0]}"
     guess = next((re.match(r"(--[\w.-]+)", line) for line in lines[1:] if line.startswith("--")), None)

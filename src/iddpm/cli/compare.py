@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from iddpm.cli.arguments import parse
-from iddpm.cli.evaluations import NAMES, Result, name_of, number, read_result, refuse_incomparable
+from iddpm.cli.evaluations import (
+    GOOD,
+    NAMES,
+    Result,
+    features_of,
+    name_of,
+    number,
+    read_result,
+    refuse_incomparable,
+    subject,
+)
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,26 +64,33 @@ def run(words: Sequence[str]) -> int:
 
 def _labels(names: list[str]) -> list[str]:
     stems = [Path(name).stem for name in names]
-    return stems if len(set(stems)) == len(stems) else names
+    if len(set(stems)) < len(stems):
+        stems = names
+    return [f"{stem} ({i})" if stems.count(stem) > 1 else stem for i, stem in enumerate(stems, 1)]
 
 
 def _table(results: list[Result], labels: list[str]) -> list[str]:
     features = results[0]["reference"]["features"]["name"]
-    shared = [name for name in NAMES if all(name in result["scores"] for result in results)]
-    rows = [["", *labels]]
-    rows += [[name_of(name, features), *(number(result["scores"][name]) for result in results)] for name in shared]
+    shared = _shared(results)
+    rows = [["", *labels, ""]]
+    for name in shared:
+        rows.append([name_of(name, features), *(number(result["scores"][name]) for result in results), GOOD[name]])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    reference = results[0]["reference"]["images"]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    count = results[0]["samples"]["images"]["count"]
-    return [
-        *lines,
-        f"{count} samples each, against {reference['count']} images of {reference['source']}, in {features} features",
-    ]
+    lines += [f"{label}: {subject(result['samples']['images'])}" for label, result in zip(labels, results, strict=True)]
+    return [*lines, f"{_against(results)}; +- is a standard error"]
+
+
+def _shared(results: list[Result]) -> list[str]:
+    return [name for name in NAMES if all(name in result["scores"] for result in results)]
+
+
+def _against(results: list[Result]) -> str:
+    return f"against {subject(results[0]['reference']['images'])}, in {features_of(results[0])}"
 
 
 def _picture(results: list[Result], labels: list[str]) -> Image.Image:
-    """A panel for every score: a point with its 95 % interval for every result."""
+    """A panel for every score: a point with its 95 % interval (or grey, with its spread) for every result."""
     import io
 
     import matplotlib
@@ -83,20 +100,25 @@ def _picture(results: list[Result], labels: list[str]) -> Image.Image:
     from PIL import Image
 
     features = results[0]["reference"]["features"]["name"]
-    shared = [name for name in NAMES if all(name in result["scores"] for result in results)]
+    shared = _shared(results)
     columns = 3
     rows = -(-len(shared) // columns)
-    figure = Figure(figsize=(10, rows * (1.0 + 0.3 * len(labels))), layout="constrained", dpi=120)
+    figure = Figure(figsize=(10, rows * (1.0 + 0.3 * len(labels)) + 0.6), layout="constrained", dpi=120)
+    figure.suptitle(
+        f"{results[0]['samples']['images']['count']} samples each, {_against(results)}\n"
+        "bars: 95 % intervals; grey: spread between parts of the samples",
+        fontsize=9,
+    )
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, name in zip(panels, shared, strict=False):
-        places = range(len(labels))
-        entries = [result["scores"][name] for result in results]
-        values = [entry["value"] for entry in entries]
-        errors = [1.96 * (entry["error"] or 0.0) for entry in entries]
-        panel.errorbar(values, places, xerr=errors, fmt="o", color="#2a6fbb", capsize=3)
-        panel.set_yticks(places, labels)
+        for place, result in enumerate(results):
+            entry = result["scores"][name]
+            is_known = entry["error"] is not None
+            bar = 1.96 * entry["error"] if is_known else entry.get("spread", 0.0)
+            panel.errorbar(entry["value"], place, xerr=bar, fmt="o", color="#2a6fbb" if is_known else "#999", capsize=3)
+        panel.set_yticks(range(len(labels)), labels)
         panel.set_ylim(len(labels) - 0.5, -0.5)
-        panel.set_title(name_of(name, features), fontsize=10)
+        panel.set_title(f"{name_of(name, features)}\n({GOOD[name]})", fontsize=9)
         panel.grid(axis="x", alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[len(shared) :]:

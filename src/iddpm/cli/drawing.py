@@ -49,8 +49,9 @@ class DrawingArguments:
         for name, value in (("count", count), ("batch-size", self.batch_size)):
             if value is not None and value < 1:
                 raise UserError(f"--{name}: must be at least 1, got {value}")
-        if self.seed < 0 or self.eta < 0:
-            raise UserError(f"--seed and --eta: must not be negative, got {self.seed} and {self.eta}")
+        for name, given in (("seed", self.seed), ("eta", self.eta)):
+            if given < 0:
+                raise UserError(f"--{name}: must not be negative, got {given}")
 
     def load(self, model: str) -> Model:
         """The model at that path."""

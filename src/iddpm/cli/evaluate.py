@@ -6,37 +6,39 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import not_default, parse
 from iddpm.cli.drawing import DrawingArguments
 from iddpm.cli.evaluations import evaluation_lines
 from iddpm.cli.networks import Features, network_for, network_of
 from iddpm.cli.progress import ProgressStages, say
-from iddpm.cli.sources import NamedData, ReadingArguments, Split, is_model, is_run, open_named
+from iddpm.cli.sources import NamedData, ReadingArguments, Split, check_named, is_model, is_run, open_named
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
-    from iddpm.config import DatasetSpec
     from iddpm.evaluation.features import FeatureNetwork
-    from iddpm.evaluation.statistics import Manifest, Statistics
+    from iddpm.evaluation.statistics import Statistics
     from iddpm.judging import ImageSet
+
+FOR_ALL_SAMPLES = {"batch_size", "device"}
+"""Fields of `DrawingArguments` that mean something for samples that are there already."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateArguments(ReadingArguments, DrawingArguments):
-    """What to judge, against what, and how."""
+class EvaluateArguments:
+    """What to judge, and against what."""
 
     samples: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SAMPLES")]]
     """A run or another model (samples are drawn as they are needed), a folder or zip of images, or an npz."""
     reference: str | None = None
-    """A file by iddpm reference, or data: a run, a preset's name, a folder ... None takes the run's own data."""
+    """A file by iddpm reference, or data: a run, a preset's name, a folder or zip, an npz. None takes the run's own."""
     split: Split | None = None
     """Which part of the reference. None takes the training part of a run's or a preset's data, all of other data."""
     count: int | None = None
-    """How many samples. None takes all there are; of a model as many as the reference has, and 50,000 at most."""
+    """How many samples. None takes all there are; of a model as many as the reference has, and 50 thousand at most."""
     features: Features | None = None
     """Whose features. None takes classifier for data with classes below 32 pixels, inception for other."""
     feature_weights: str | None = None
@@ -45,31 +47,28 @@ class EvaluateArguments(ReadingArguments, DrawingArguments):
     """Where to keep the result for iddpm compare: NAME.json."""
     json: bool = False
     """Print the result as one JSON object."""
+    drawing: Annotated[DrawingArguments, tyro.conf.arg(name="")] = DrawingArguments()  # noqa: RUF009
+    reading: Annotated[ReadingArguments, tyro.conf.arg(name="")] = ReadingArguments()  # noqa: RUF009
 
 
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(EvaluateArguments, words, command="evaluate", description="Judge samples against real data.")
     from iddpm.evaluation.scores import Scores, check_count, score_sets
-    from iddpm.evaluation.statistics import refuse_mismatch
-    from iddpm.files import check_place, write_json
+    from iddpm.evaluation.statistics import refuse_other_images
+    from iddpm.files import write_json
     from iddpm.judging import result_of
 
-    arguments.check(arguments.count)
-    if arguments.out is not None and Path(arguments.out).suffix != ".json":
-        raise UserError(f"--out: {arguments.out} must be called NAME.json")
-    if arguments.out is not None:
-        check_place(Path(arguments.out), "--out")
-    if arguments.count is not None:
-        check_count(arguments.count, "samples")
-
-    reference, samples, network = _sides(arguments)
+    _check(arguments)
+    reference, data = _reference(arguments)
+    samples = _samples(arguments, reference, data)
     check_count(samples.count, "samples")
     check_count(reference.count, "reference")
-    refuse_mismatch(samples.manifest, reference.manifest)
+    refuse_other_images(samples.images, reference.images)
+    network = _network(arguments, samples, reference, data)
     with ProgressStages() as stages:
-        real = _looked_at(reference, network, "looking at the reference", stages)
-        generated = _looked_at(samples, network, "looking at samples", stages)
+        real = reference.looked_at(network, stages)
+        generated = samples.looked_at(network, stages)
         for news in score_sets(generated, real):
             if isinstance(news, Scores):
                 result = result_of(news, generated.manifest, real.manifest, seed=0)
@@ -81,47 +80,58 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
+def _check(arguments: EvaluateArguments) -> None:
+    """UserError for what can be told to be wrong before any work."""
+    from iddpm.evaluation.scores import check_count
+    from iddpm.files import check_place
+
+    arguments.drawing.check(arguments.count)
+    if arguments.count is not None:
+        check_count(arguments.count, "samples")
+    if arguments.out is not None:
+        if Path(arguments.out).suffix != ".json":
+            raise UserError(f"--out: {arguments.out} must be called NAME.json")
+        check_place(Path(arguments.out), "--out")
+    unused = [name for name in not_default(arguments.drawing) if name not in FOR_ALL_SAMPLES]
+    if unused and not is_model(arguments.samples):
+        raise UserError(f"--{unused[0].replace('_', '-')}: {arguments.samples} is no model to draw from; leave it out")
+
+
 @dataclass(frozen=True)
 class Side:
     """One of the two sets: images that are still to be looked at, or what is known of others already."""
 
-    manifest: Manifest
-    images: ImageSet | None = None
-    statistics: Statistics | None = None
+    what: str
+    source: ImageSet | Statistics
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """What its manifest says of its images."""
+        from iddpm.judging import ImageSet
+
+        return self.source.images if isinstance(self.source, ImageSet) else self.source.manifest["images"]
 
     @property
     def count(self) -> int:
         """How many images it has."""
-        count: int = self.manifest["images"]["count"]
+        from iddpm.judging import ImageSet
+
+        count: int = self.source.count if isinstance(self.source, ImageSet) else self.images["count"]
         return count
 
+    def looked_at(self, network: FeatureNetwork, stages: ProgressStages) -> Statistics:
+        """Its statistics. UserError where they are known and another network's."""
+        from iddpm.evaluation.statistics import Statistics, refuse_other_features
+        from iddpm.judging import collect
 
-def _sides(arguments: EvaluateArguments) -> tuple[Side, Side, FeatureNetwork]:
-    """The reference, the samples, and the network that looks at both."""
-    from iddpm.config import DatasetSpec
-    from iddpm.judging import images_of_data, in_levels, manifest_of
-
-    known_samples = _stored(arguments.samples)
-    known = None if arguments.reference is None else _stored(arguments.reference)
-    if known is not None:
-        data = None
-        network = network_of(known, arguments.features, arguments.feature_weights, arguments.device)
-        shape = known.manifest["images"]
-        spec = DatasetSpec(channels=shape["channels"], size=tuple(shape["size"]), levels=shape["levels"])
-        reference = Side(known.manifest, statistics=known)
-    else:
-        data = open_named(_reference_name(arguments), "--reference", arguments, arguments.split)
-        if known_samples is not None:
-            network = network_of(known_samples, arguments.features, arguments.feature_weights, arguments.device)
-        else:
-            network = network_for(arguments.features, arguments.feature_weights, arguments.device, data)
-        spec = data.dataset.spec
-        images = images_of_data(data.dataset, data.what, batch_size=arguments.batch_size)
-        reference = Side(manifest_of(images, network), images)
-    if known_samples is not None:
-        return reference, Side(known_samples.manifest, statistics=known_samples), network
-    drawn = in_levels(_images(arguments, spec, reference.count, data), spec.levels)
-    return reference, Side(manifest_of(drawn, network), drawn), network
+        if isinstance(self.source, Statistics):
+            refuse_other_features({"features": network.manifest()}, self.source.manifest)
+            return self.source
+        for news in collect(self.source, network):
+            if isinstance(news, Statistics):
+                return news
+            stages.update(self.what, news, self.source.rounds)
+        raise AssertionError("looking at images ended without statistics")
 
 
 def _stored(name: str) -> Statistics | None:
@@ -132,51 +142,79 @@ def _stored(name: str) -> Statistics | None:
     return Statistics.load(path) if path.suffix == ".npz" and path.is_file() and is_statistics(path) else None
 
 
-def _reference_name(arguments: EvaluateArguments) -> str:
-    if arguments.reference is not None:
-        return arguments.reference
-    if is_run(arguments.samples):
-        return arguments.samples
-    raise UserError("--reference: is needed for samples that are no run; give data, or a file by iddpm reference")
+def _reference(arguments: EvaluateArguments) -> tuple[Side, NamedData | None]:
+    """The reference, and the data that it is, if it is not a file of statistics."""
+    from iddpm.judging import images_of_data
+
+    name = arguments.reference
+    if name is None:
+        if not is_run(arguments.samples):
+            check_named(arguments.samples, "SAMPLES")
+            raise UserError(
+                "--reference: is needed for samples that are no run; give data, or what iddpm reference wrote"
+            )
+        name = arguments.samples
+    known = _stored(name)
+    if known is not None:
+        if arguments.split is not None:
+            raise UserError(f"--split: {name} is what iddpm reference has made of one part; leave it out")
+        return Side("reference", known), None
+    data = open_named(name, "--reference", arguments.reading, arguments.split)
+    images = images_of_data(data.dataset, data.what, batch_size=arguments.drawing.batch_size)
+    return Side(f"looking at {images.count} real images, in batches", images), data
 
 
-def _images(arguments: EvaluateArguments, spec: DatasetSpec, most: int, data: NamedData | None) -> ImageSet:
-    """The samples: drawn from a model, or read."""
-    from iddpm.judging import MOST_SAMPLES, images_of_data, images_of_model
+def _samples(arguments: EvaluateArguments, reference: Side, data: NamedData | None) -> Side:
+    """The samples: of a file, still to be drawn, or still to be read."""
+    from iddpm.config import DatasetSpec
+    from iddpm.judging import images_of_data, in_levels
+
+    known = _stored(arguments.samples)
+    if known is not None:
+        return Side("samples", known)
+    shape = reference.images
+    spec = DatasetSpec(channels=shape["channels"], size=tuple(shape["size"]), levels=shape["levels"])
+    if is_model(arguments.samples):
+        drawn = _drawn(arguments, reference.count, data)
+        return Side(f"drawing {drawn.count} samples, in steps of a batch", in_levels(drawn, spec.levels))
+    named = open_named(arguments.samples, "SAMPLES", arguments.reading, "all", like=spec)
+    images = images_of_data(named.dataset, named.what, count=arguments.count, batch_size=arguments.drawing.batch_size)
+    return Side(f"looking at {images.count} samples, in batches", in_levels(images, spec.levels))
+
+
+def _drawn(arguments: EvaluateArguments, most: int, data: NamedData | None) -> ImageSet:
+    """Samples of a model, drawn when they are looked at."""
+    from iddpm.judging import MOST_SAMPLES, images_of_model
     from iddpm.sampling import sample_conditions
 
-    if not is_model(arguments.samples):
-        named = open_named(arguments.samples, "SAMPLES", arguments, "all", like=spec)
-        return images_of_data(named.dataset, named.what, count=arguments.count, batch_size=arguments.batch_size)
-    model = arguments.load(arguments.samples)
+    drawing = arguments.drawing
+    model = drawing.load(arguments.samples)
+    count = arguments.count or min(most, MOST_SAMPLES)
     conditions = None
     if model.config.network.low_resolution is not None:
-        data = data or open_named(arguments.samples, "SAMPLES", arguments, "train")
-        conditions = sample_conditions(model, data.dataset, arguments.count or min(most, MOST_SAMPLES))
-    count = arguments.count or min(most, MOST_SAMPLES)
-    options = arguments.options(model, arguments.samples)
-    calls = -(-count // arguments.batch_size) * len(model.diffusion.strided(options.steps).schedule)
-    model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
+        data = data or open_named(arguments.samples, "SAMPLES", arguments.reading, "train")
+        conditions = sample_conditions(model, data.dataset, count)
+    options = drawing.options(model, arguments.samples)
+    calls = -(-count // drawing.batch_size) * len(model.diffusion.strided(options.steps).schedule)
+    model.accelerate(calls=calls, precision=drawing.precision, compile=drawing.compile, tell=say)
     return images_of_model(
         model,
         options,
         {"source": arguments.samples},
         count=count,
-        seed=arguments.seed,
+        seed=drawing.seed,
         conditions=conditions,
-        batch_size=arguments.batch_size,
+        batch_size=drawing.batch_size,
     )
 
 
-def _looked_at(side: Side, network: FeatureNetwork, what: str, stages: ProgressStages) -> Statistics:
+def _network(arguments: EvaluateArguments, samples: Side, reference: Side, data: NamedData | None) -> FeatureNetwork:
+    """The network that looks at both: a known side's, or the one that suits the data."""
     from iddpm.evaluation.statistics import Statistics
-    from iddpm.judging import collect
 
-    if side.statistics is not None:
-        return side.statistics
-    assert side.images is not None
-    for news in collect(side.images, network):
-        if isinstance(news, Statistics):
-            return news
-        stages.update(what, news, side.images.rounds)
-    raise AssertionError("looking at images ended without statistics")
+    choice = (arguments.features, arguments.feature_weights, arguments.drawing.device)
+    for side in (reference, samples):
+        if isinstance(side.source, Statistics):
+            return network_of(side.source, *choice)
+    assert data is not None
+    return network_for(*choice, data)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from iddpm.errors import UserError
+from iddpm.evaluation.rounding import rounded
 
 Result = dict[str, Any]
 NAMES = {
@@ -21,6 +22,19 @@ NAMES = {
     "coverage": "coverage",
     "authenticity": "authenticity",
 }
+GOOD = {
+    "frechet": "0 is best; larger for fewer images",
+    "frechet_infinite": "0 is best",
+    "spatial_frechet": "0 is best; larger for fewer images",
+    "kernel": "0 is best",
+    "inception": "best as the real images'",
+    "precision": "1 is best",
+    "recall": "1 is best",
+    "density": "1 is best",
+    "coverage": "1 is best",
+    "authenticity": "copies have 0",
+}
+"""What a reader has to know of a score."""
 INCEPTION_NAMES = {
     "frechet": "FID",
     "frechet_infinite": "FID, infinitely many samples",
@@ -45,31 +59,36 @@ def name_of(score: str, features: str) -> str:
 
 def number(entry: dict[str, Any]) -> str:
     """A score with its error, or its spread where that is all there is."""
-    value = f"{entry['value']:.4g}" if abs(entry["value"]) >= 10 else f"{entry['value']:.3f}"
-    if abs(entry["value"]) < 0.1:
-        value = f"{entry['value']:.5f}"
-    digits = len(value.partition(".")[2])
     if entry["error"] is not None:
-        return f"{value} +- {entry['error']:.{max(1, digits)}f}"
-    return f"{value} (spread {entry['spread']:.{max(1, digits)}f})" if "spread" in entry else value
+        return " +- ".join(rounded(entry["value"], entry["error"]))
+    value, spread = rounded(entry["value"], entry.get("spread", 0.0))
+    return f"{value} (spread {spread})" if "spread" in entry else value
 
 
 def evaluation_lines(result: Result) -> list[str]:
     """What `iddpm evaluate` prints."""
     features = result["reference"]["features"]["name"]
-    lines = [
-        f"{name_of(name, features):<28}  {number(result['scores'][name])}" for name in NAMES if name in result["scores"]
-    ]
+    scores = result["scores"]
+    shown = {name: number(scores[name]) for name in NAMES if name in scores}
+    width = max(map(len, shown.values()))
+    lines = [f"{name_of(name, features):<28}  {text:<{width}}  {GOOD[name]}" for name, text in shown.items()]
     if result["p_same"] is not None:
-        lines.append(f"{'one distribution (p)':<28}  {result['p_same']:.3f}")
-    lines.append(f"{_subject(result['samples']['images'])}, against {_subject(result['reference']['images'])},")
-    lines.append(
-        f"in {features} features (weights {result['reference']['features']['weights']}); +- is a standard error"
-    )
+        least = 1 / (result["settings"]["permutations"] + 1)  # no smaller p can be told
+        p = f"<= {least:.3f}" if result["p_same"] <= least else f"{result['p_same']:.3f}"
+        lines.append(f"{'one distribution (p)':<28}  {p:<{width}}  below 0.05: the two sets differ")
+    lines.append(f"{subject(result['samples']['images'])}, against {subject(result['reference']['images'])},")
+    lines.append(f"in {features_of(result)}; +- is a standard error")
     return lines
 
 
-def _subject(images: dict[str, Any]) -> str:
+def features_of(result: Result) -> str:
+    """Whose features were compared."""
+    features = result["reference"]["features"]
+    return f"{features['name']} features (weights {features['weights']})"
+
+
+def subject(images: dict[str, Any]) -> str:
+    """What was judged, or against what, in words."""
     if images["kind"] == "data":
         part = "" if images["split"] == "all" else f" ({images['split']})"
         return f"{images['count']} images of {images['source']}{part}"
@@ -111,6 +130,10 @@ def refuse_incomparable(results: list[Result], names: list[str]) -> None:
 def _same(ours: object, theirs: object, what: str, first: str, second: str) -> None:
     if ours != theirs:
         shown = f" ({ours}, {theirs})" if not isinstance(ours, dict) else ""
-        raise UserError(
-            f"{first}, {second}: {what} differ{'' if what.endswith('s') else 's'}{shown}; evaluate both alike"
+        hint = (
+            "; on other machines a classifier becomes another: share one iddpm reference file"
+            if "weights" in what
+            else ""
         )
+        verb = "differ" if what.endswith(("s", "settings")) else "differs"
+        raise UserError(f"{first}, {second}: {what} {verb}{shown}; evaluate both alike{hint}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a place that cannot be read or written to
-        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        place = re.sub(r"\.([^/]+)\.\d+\.part$", r"\1", str(error.filename or "a file"))
+        what = f"{place}: {error.strerror or error}"
         return _fail(f"iddpm: {what}; name a place that can be read and written", BAD_INPUT)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not loaded here

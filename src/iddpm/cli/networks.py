@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from iddpm.cli.progress import say
+from iddpm.cli.progress import ProgressStages
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,10 +31,14 @@ def network_for(name: Features | None, weights: str | None, device: str, data: N
 
     if not data.splits.spec.class_names:
         raise UserError(
-            f"--features: classifier needs data with classes, and {data.what['source']} has none; use inception"
+            f"--features: classifier needs data with classes, and {data.what['source']} has none; sub-folders, or what"
+            " stands before _ in names, make them"
         )
-    say(f"features: a classifier of {data.what['source']}'s {len(data.splits.spec.class_names)} classes")
-    return ClassifierFeatures.for_data(data.splits.train, data.splits.fingerprint(), cache_folder())
+    with ProgressStages() as stages:
+        what = f"training a classifier of {len(data.splits.spec.class_names)} classes"
+        return ClassifierFeatures.for_data(
+            data.splits.train, data.splits.fingerprint(), cache_folder(), partial(stages.update, what)
+        )
 
 
 def network_of(statistics: Statistics, name: Features | None, weights: str | None, device: str) -> FeatureNetwork:

@@ -19,7 +19,7 @@ from iddpm.files import check_place
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferenceArguments(ReadingArguments):
+class ReferenceArguments:
     """Which images, and what to keep of them."""
 
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
@@ -42,6 +42,7 @@ class ReferenceArguments(ReadingArguments):
     """auto, cpu, cuda, cuda:1 or mps."""
     json: bool = False
     """Print one JSON object: the manifest."""
+    reading: Annotated[ReadingArguments, tyro.conf.arg(name="")] = ReadingArguments()  # noqa: RUF009
 
 
 def run(words: Sequence[str]) -> int:
@@ -52,7 +53,7 @@ def run(words: Sequence[str]) -> int:
     if Path(arguments.out).suffix != ".npz":
         raise UserError(f"--out: {arguments.out} must be called NAME.npz")
     check_place(Path(arguments.out), "--out")
-    data = open_named(arguments.data, "DATA", arguments, arguments.split)
+    data = open_named(arguments.data, "DATA", arguments.reading, arguments.split)
 
     from iddpm.evaluation.scores import check_count
     from iddpm.evaluation.statistics import Statistics

@@ -31,7 +31,7 @@ class ReportArguments:
     samples: int = 64
     """Samples to show, drawn on the whole chain."""
     judged: int = 500
-    """Samples to judge beside held-out items, where the data has classes. 0 judges none."""
+    """Samples to judge at most, beside as many held-out items, where the data has classes. 0 judges none."""
     items: int | None = None
     """Held-out items to score. None scores all."""
     strides: tuple[str, ...] = ("50", "25")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
+from iddpm.cli.arguments import not_default
 from iddpm.cli.progress import ProgressStages, say
 from iddpm.config import DataConfig, first_mistake
 from iddpm.errors import UserError
@@ -80,13 +80,6 @@ class ReadingArguments:
     channels_first: bool = False
     """Arrays are [items, channels, ...] rather than [items, ..., channels]."""
 
-    def chosen(self) -> dict[str, Any]:
-        """What is not as it is by default, as fields of a `DataConfig`."""
-        fields = {
-            field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(ReadingArguments)
-        }
-        return {name: value for name, (value, default) in fields.items() if value != default}
-
 
 def open_named(
     name: str, flag: str, reading: ReadingArguments, split: Split | None = None, like: DatasetSpec | None = None
@@ -97,7 +90,7 @@ def open_named(
     like: what arrays should be, where `reading` does not say. UserError names `flag`.
     """
     config, own = _config(name, flag)
-    changes: dict[str, Any] = reading.chosen()
+    changes: dict[str, Any] = not_default(reading)
     if split == "all" or (split is None and not own):
         changes["validation"] = 0.0
     if config.source.startswith(("npz:", "npy:")):
@@ -127,6 +120,11 @@ def _renamed(message: str, flag: str) -> str:
     """`message` with this command's flags in place of training's."""
     renamed = message.replace("--data.source", flag).replace("data.source:", f"{flag}:").replace("--data.", "--")
     return re.sub(r"\bdata\.(\w+)", lambda found: f"--{found.group(1).replace('_', '-')}", renamed)
+
+
+def check_named(name: str, flag: str) -> None:
+    """UserError where nothing of that name can be opened."""
+    _config(name, flag)
 
 
 def _config(name: str, flag: str) -> tuple[DataConfig, bool]:

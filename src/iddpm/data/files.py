@@ -31,15 +31,22 @@ class FolderFiles(ImageFiles):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
         self.names = _images(path.as_posix() for path in found)
 
     def fingerprint(self) -> object:
-        stats = ((name, (self._folder / name).stat()) for name in self.names)
-        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+        return [[name, *_stamp(self._folder / name)] for name in self.names]
 
     def read(self, name: str) -> bytes:
         return (self._folder / name).read_bytes()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:  # a link that leads nowhere: an image that cannot be read, which decoding will say
+        return (0, 0)
+    return (stat.st_size, stat.st_mtime_ns)
 
 
 class ZipFiles(ImageFiles):

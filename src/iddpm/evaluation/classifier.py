@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +16,7 @@ from torch.nn import functional as F
 from iddpm.config import DatasetSpec
 from iddpm.errors import UserError
 
-VERSION = 2
+VERSION = 3
 """Of all that decides the weights: whoever changes the network or its training counts on."""
 DIMENSIONS = 64
 WIDTH = 32
@@ -74,16 +76,36 @@ class Trained:
     accuracy: float
 
 
-def train_classifier(data: Labelled) -> Trained:
-    """The same network for the same data, on one machine: a fixed seed, a fixed number of steps, on the CPU.
+Progress = Callable[[int, int], None]
+"""(steps done, of how many)."""
 
-    UserError for data with fewer than two classes.
+
+def train_classifier(data: Labelled, progress: Progress = lambda done, count: None) -> Trained:
+    """The same network for the same data, on processors of one kind: a fixed seed, so many steps, one thread.
+
+    (Several threads sum in another order, and last digits grow into other weights.) UserError for data with fewer than
+    two classes.
     """
+    with _one_thread():
+        return _trained(data, progress)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _trained(data: Labelled, progress: Progress) -> Trained:
     count = len(data)
     everything = np.arange(count)
     labels = data.labels(everything)
     if labels is None or len(data.spec.class_names) < 2:
-        raise UserError("features: classifier needs data with classes; use --features inception or dinov2")
+        raise UserError("features: classifier needs data with classes (sub-folders, or what stands before _ in names)")
 
     def brightness(rows: NDArray[np.integer[Any]]) -> Tensor:
         return torch.from_numpy(data.items(rows).astype(np.float32)) / (data.spec.levels - 1)
@@ -96,7 +118,7 @@ def train_classifier(data: Labelled) -> Trained:
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=1e-2)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=STEPS)
     draws = np.random.default_rng(1)
-    for _ in range(STEPS):
+    for step in range(STEPS):
         rows = draws.choice(rest, min(BATCH, len(rest)), replace=False)
         logits = network(brightness(rows))
         loss = F.cross_entropy(logits, torch.from_numpy(labels[rows]), label_smoothing=0.1)
@@ -104,6 +126,7 @@ def train_classifier(data: Labelled) -> Trained:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         rates.step()
+        progress(step + 1, STEPS)
     network.eval().requires_grad_(False)
     right = 0
     for rows in np.array_split(held_out, -(-len(held_out) // BATCH)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from iddpm.config import DatasetSpec
-from iddpm.evaluation.classifier import VERSION, Classifier, Labelled, train_classifier
+from iddpm.evaluation.classifier import VERSION, Classifier, Labelled, Progress, train_classifier
 from iddpm.files import replacing
 
 Levels = NDArray[np.unsignedinteger[Any]]
@@ -68,15 +69,17 @@ class ClassifierFeatures(FeatureNetwork):
         self.notes = {"accuracy": round(accuracy, 4), "preprocessing": "none"}
 
     @classmethod
-    def for_data(cls, data: Labelled, fingerprint: str, folder: Path) -> ClassifierFeatures:
+    def for_data(
+        cls, data: Labelled, fingerprint: str, folder: Path, progress: Progress = lambda done, count: None
+    ) -> ClassifierFeatures:
         """Of `data`, trained once and kept in `folder` under its fingerprint; damaged files are made anew."""
         path = folder / f"classifier-{VERSION}-{fingerprint}.safetensors"
         try:
             return cls.from_bytes(path.read_bytes())
         except (OSError, ValueError):
-            trained = train_classifier(data)
+            trained = train_classifier(data, progress)
         made = cls(trained.network, trained.accuracy)
-        with replacing(path) as beside:
+        with suppress(OSError), replacing(path) as beside:  # a cache is no reason to fail
             beside.write_bytes(made.to_bytes())
         return made
 

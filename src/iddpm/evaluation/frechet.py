@@ -25,7 +25,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     root = _symmetric_root(first)
     inner = root @ second @ root
     shared = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
-    return float(difference @ difference + first.trace() + second.trace() - 2 * shared)
+    return max(0.0, float(difference @ difference + first.trace() + second.trace() - 2 * shared))
 
 
 def _symmetric_root(matrix: Tensor) -> Tensor:
@@ -36,7 +36,10 @@ def _symmetric_root(matrix: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """The distance that infinitely many samples would have, and the standard error of the fitted line there."""
+    """The distance that infinitely many samples would have, and the standard error of the fitted line there.
+
+    The error is not that of drawing the samples anew: all points of the line are of the same ones.
+    """
 
     distance: float
     error: float

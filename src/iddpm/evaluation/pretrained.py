@@ -119,12 +119,13 @@ def _extra(module: str) -> Any:
             return importlib.import_module(f"torch_fidelity.{module}")
     except ModuleNotFoundError as error:
         raise UserError(
-            f"features: {error.name} is not installed; use: pip install 'iddpm[evaluation]', or --features classifier"
+            f"features: {error.name} is not installed; use: pip install 'iddpm[evaluation]', or for data with classes"
+            " --features classifier"
         ) from None
     except (ImportError, RuntimeError) as error:  # a torchvision that was built for another torch
         raise UserError(
             f"features: torch-fidelity does not load ({str(error).splitlines()[0]}); install the torchvision that"
-            f" belongs to torch {torch.__version__}, or use --features classifier"
+            f" belongs to torch {torch.__version__}, or for data with classes use --features classifier"
         ) from None
 
 

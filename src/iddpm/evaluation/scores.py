@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,7 +25,14 @@ MOST_FOR_ERRORS = 3000
 """Images of the larger set that errors are worked out on: a score's error falls with the root of their number."""
 CONFIDENCE = 1.96
 """Standard errors on each side of a 95 % interval."""
-SETTINGS = {"k": 3, "k of density and coverage": 5, "jackknife groups": GROUPS, "kernel subset": LARGEST_SUBSET}
+PERMUTATIONS = 999
+SETTINGS = {
+    "k": 3,
+    "k of density and coverage": 5,
+    "jackknife groups": GROUPS,
+    "kernel subset": LARGEST_SUBSET,
+    "permutations": PERMUTATIONS,
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def score_sets(generated: Statistics, real: Statistics, *, seed: int = 0) -> Ite
             errors = found
     estimates = {name: Estimate(value, errors[name]) for name, value in values.items()}
     infinite = extrapolated_distance(generated.features, real.moments, seed)
-    estimates["frechet_infinite"] = Estimate(infinite.distance, infinite.error)
+    estimates["frechet_infinite"] = Estimate(infinite.distance, math.hypot(infinite.error, errors["frechet"]))
     yield GROUPS + 2, parts
     if generated.spatial is not None and real.spatial is not None:
         estimates["spatial_frechet"] = Estimate(frechet_distance(generated.spatial, real.spatial), None)
@@ -101,7 +109,7 @@ def score_sets(generated: Statistics, real: Statistics, *, seed: int = 0) -> Ite
         kernel = kernel_distance(generated.features, real.features, subset_size=size)
         estimates["kernel"] = Estimate(kernel.mean, errors["kernel"], kernel.spread)
         yield GROUPS + 3, parts
-        p_same = same_distribution(generated.features, real.features, seed=seed)
+        p_same = same_distribution(generated.features, real.features, permutations=PERMUTATIONS, seed=seed)
     yield parts, parts
     yield Scores(generated.moments.count, real.moments.count, estimates, p_same)
 

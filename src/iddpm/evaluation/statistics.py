@@ -19,8 +19,6 @@ from iddpm.files import replacing
 
 FORMAT = 2
 Manifest = dict[str, Any]
-MUST_AGREE = (("features", "name"), ("features", "weights"), ("images", "channels"), ("images", "size"))
-"""Of two sets' manifests, for a score between them to mean anything."""
 DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
@@ -103,16 +101,20 @@ def is_statistics(path: Path) -> bool:
         return False
 
 
-def refuse_mismatch(samples: Manifest, reference: Manifest) -> None:
-    """UserError where two sets cannot be compared, with the first reason."""
-    for section, name in MUST_AGREE:
-        ours, theirs = samples[section][name], reference[section][name]
+def refuse_other_images(samples: dict[str, Any], reference: dict[str, Any]) -> None:
+    """UserError where images of two kinds (the "images" of two manifests) cannot be compared."""
+    shapes = ["x".join(map(str, [*images["size"], images["channels"]])) for images in (samples, reference)]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"reference: its images are {shapes[1]} (size and channels), and the samples {shapes[0]}; both must be the"
+            " same: --size and --channels convert pictures, --channels-first reads arrays of [items, channels, ...]"
+        )
+
+
+def refuse_other_features(samples: Manifest, reference: Manifest) -> None:
+    """UserError where two sets were seen by different networks."""
+    for name in ("name", "weights"):
+        ours, theirs = samples["features"][name], reference["features"][name]
         if ours != theirs:
-            what = section if name == "name" else f"{section}' {name}"
-            raise UserError(
-                f"reference: its {what} are {_shown(theirs)}, and the samples' {_shown(ours)}; both must be the same"
-            )
-
-
-def _shown(value: object) -> str:
-    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+            what = "features are" if name == "name" else f"features ({samples['features']['name']}) have the weights"
+            raise UserError(f"reference: its {what} {theirs}, and the samples' {ours}; both must be the same")

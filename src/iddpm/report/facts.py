@@ -17,7 +17,7 @@ from iddpm.evaluation.neighbours import nearest
 from iddpm.experiments.baselines import baselines
 from iddpm.files import replacing, write_json
 from iddpm.model import Model
-from iddpm.report.quality import can_be_judged, judge
+from iddpm.report.quality import judge, samples_needed
 from iddpm.sampling import SamplerOptions, sample_batches, sample_conditions
 from iddpm.scoring import ScoreSum, score_batches
 
@@ -75,7 +75,7 @@ def measure(
     """Measure everything, yielding progress and in the end the facts, which are then in `folder` too."""
     values: dict[str, Any] = {"of": _subject(model, options)}
     samples: list[Levels] = []
-    judged = options.judged if can_be_judged(splits, options.judged) else 0
+    judged = samples_needed(splits, options.judged)
     count = max(options.samples, judged)
     rounds = -(-count // batch_size) * len(model.diffusion.schedule)
     stream = sample_batches(

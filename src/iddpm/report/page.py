@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from iddpm.checkpoints.run import RunDirectory
+from iddpm.evaluation.rounding import rounded
 from iddpm.model import Model
 from iddpm.pictures import grid
 from iddpm.report import figures
@@ -123,7 +124,7 @@ def _quality(quality: dict[str, Any] | None) -> str:
     if quality is None:
         return ""
     rows = []
-    for name, label in (("samples", "samples"), ("held_out", "held-out items")):
+    for name, label in (("samples", "samples"), ("held_out", "held-out items: what real data gets")):
         if quality[name] is not None:
             count = quality[name]["samples"]["images"]["count"]
             cells = "".join(_score(quality[name]["scores"][each]) for each in QUALITY)
@@ -137,13 +138,12 @@ def _quality(quality: dict[str, Any] | None) -> str:
         f" for {accuracy:.1%} of the items that it was not trained on), with standard errors. FD is the Frechet"
         " distance: 0 for the same distribution, larger for fewer items. Precision: the share that looks like training"
         " items; recall and coverage: the share of training items that something here looks like. Authenticity: the"
-        " share that is farther from its nearest training item than that one is from its own; copies have 0. What real"
-        " data gets stands below.</p>"
+        " share that is farther from its nearest training item than that one is from its own; copies have 0.</p>"
     )
 
 
 def _score(score: dict[str, float]) -> str:
-    return f"<td class=number>{score['value']:.3g} &plusmn; {score['error']:.2g}</td>"
+    return f"<td class=number>{' &plusmn; '.join(rounded(score['value'], score['error']))}</td>"
 
 
 def _columns(count: int) -> int:
