@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from iddpm import kernel_build as build
 from iddpm.networks import UNet, native
 from iddpm.networks.layers import convolution
-from iddpm.networks.native import build, library
+from iddpm.networks.native import library
 
 available = pytest.mark.skipif(native.unavailable() is not None, reason="no compiler here")
 

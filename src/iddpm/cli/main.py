@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from iddpm import kernel_build
 from iddpm.errors import DivergedError, UserError
 
 COMMANDS = {
@@ -24,6 +25,8 @@ COMMANDS = {
     "report": "one page about a run: samples, curves, bits/dim",
     "bench": "how fast this machine trains, samples and scores",
 }
+
+WITH_NETWORKS = {"train", "sample", "nll", "plan", "evaluate", "report", "bench"}
 
 BAD_INPUT = 2
 DIVERGED = 1
@@ -65,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Before torch loads: GNU OpenMP's threads spin long while they wait for one another, and beside another busy
         # program that all but stops them. Spinning less costs a tenth of the speed on an idle machine.
         os.environ.setdefault("GOMP_SPINCOUNT", "40000")
+        if given[0] in WITH_NETWORKS and not {"-h", "--help"} & set(given):
+            kernel_build.begin()  # while torch loads
         command = importlib.import_module(f"iddpm.cli.{given[0]}")
         code: int = command.run(given[1:])
         return code

@@ -13,10 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from iddpm.networks.native.build import KernelsError, built
+from iddpm.kernel_build import VARIABLE, KernelsError, built
 
-VARIABLE = "IDDPM_KERNELS"
-"""Environment variable: "off" keeps to torch's operators."""
 _is_off = os.environ.get(VARIABLE, "") == "off"
 TOLERANCE = 1e-4
 

@@ -1,16 +1,24 @@
-"""Compiling the kernels: a second once on a machine, kept where later processes find them."""
+"""Compiling the kernels of `networks/native`: a second once on a machine, kept where later processes find them.
+
+It needs no torch, so that a command can begin with it before torch has loaded.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
-SOURCES = (Path(__file__).with_name("norm_silu.cpp"), Path(__file__).with_name("convolution.cpp"))
+_NATIVE_FOLDER = Path(__file__).parent / "networks" / "native"
+SOURCES = (_NATIVE_FOLDER / "norm_silu.cpp", _NATIVE_FOLDER / "convolution.cpp")
+VARIABLE = "IDDPM_KERNELS"
+"""Environment variable: "off" keeps to torch's operators."""
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-fopenmp")
 NATIVE = ("-march=native", "-mprefer-vector-width=512")
 BUILD_SECONDS = 60
@@ -20,8 +28,28 @@ class KernelsError(Exception):
     """Why the kernels cannot be used here, in a few words."""
 
 
+_building = threading.Lock()
+
+
+def begin() -> None:
+    """Build in the background, if need be; whoever asks for what is `built` meanwhile waits for it."""
+
+    def build() -> None:
+        with contextlib.suppress(KernelsError):  # said when the kernels are needed
+            built()
+
+    if os.environ.get(VARIABLE, "") != "off":
+        threading.Thread(target=build, name="kernels").start()
+
+
 def built() -> Path:
-    """The library's file, from the cache or from the compiler; KernelsError where neither has it.
+    """The library's file, from the cache or from the compiler; KernelsError where neither has it."""
+    with _building:
+        return _built()
+
+
+def _built() -> Path:
+    """See `built`.
 
     It is written beside its place and moved there, so a build that was killed leaves nothing; its name holds a hash of
     all that it depends on, and a file beside it one of its content, so a damaged one is built again.
