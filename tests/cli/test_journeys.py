@@ -167,7 +167,7 @@ def test_report_is_one_page_with_everything_in_it(run: str, capsys: pytest.Captu
     page = (Path(run) / "report.html").read_text()
     assert "How good the samples are" in page
     assert "<td>100 samples</td>" in page
-    assert "<td>300 held-out items</td>" in page
+    assert "<td>100 held-out items: what real data gets</td>" in page
     assert page.count("data:image/png;base64,") >= 2
     assert page.count("<svg") >= 3
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
