@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,8 +34,13 @@ def replacing(path: Path) -> Iterator[Path]:
 def check_place(path: Path, flag: str) -> None:
     """UserError where `path` cannot be written to: to be asked before long work, not after it."""
     above = next(folder for folder in path.absolute().parents if folder.exists())
-    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
-        raise UserError(f"{flag}: {path} cannot be written; name another place")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError("is a folder")
+        with tempfile.TemporaryFile(dir=above):  # permissions alone do not tell, least of all to root
+            pass
+    except OSError as error:
+        raise UserError(f"{flag}: {path} cannot be written ({error.strerror or error}); name another place") from None
 
 
 def write_json(path: Path, values: Any) -> None:
