@@ -6,12 +6,16 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from iddpm.errors import UserError
+
+NOT_SUCH_ARRAYS = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
+"""What reading an npz file raises that is missing, damaged, or holds other things than were looked for."""
 
 
 @contextmanager

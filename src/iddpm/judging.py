@@ -165,12 +165,6 @@ def in_levels(images: ImageSet, levels: int) -> ImageSet:
     )
 
 
-def manifest_of(images: ImageSet, network: FeatureNetwork) -> Manifest:
-    """Of statistics of these images in this network's features, before the images have been seen."""
-    versions = {"iddpm": version("iddpm"), "torch": torch.__version__, "python": platform.python_version()}
-    return {"images": {**images.images, "count": images.count}, "features": network.manifest(), "versions": versions}
-
-
 def collect(images: ImageSet, network: FeatureNetwork, *, keep_features: bool = True) -> Iterator[int | Statistics]:
     """Look at all images: yields the rounds that are done, and in the end the statistics.
 
@@ -184,8 +178,11 @@ def collect(images: ImageSet, network: FeatureNetwork, *, keep_features: bool = 
             digest.update(np.ascontiguousarray(batch).tobytes())
             sums.add(network.embed(batch, images.spec.levels))
         yield done
-    manifest = manifest_of(images, network)
-    manifest["images"]["content"] = digest.hexdigest()[:16]
+    manifest = {
+        "images": {**images.images, "count": images.count, "content": digest.hexdigest()[:16]},
+        "features": network.manifest(),
+        "versions": {"iddpm": version("iddpm"), "torch": torch.__version__, "python": platform.python_version()},
+    }
     classifier = network.to_bytes() if isinstance(network, ClassifierFeatures) else None
     yield sums.statistics(manifest, classifier)
 

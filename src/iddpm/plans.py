@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,24 +17,19 @@ from iddpm.diffusion import Diffusion, SeededNoise, diffuse
 from iddpm.diffusion.planning import JumpStatistics, Plan
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
-from iddpm.files import replacing
+from iddpm.evaluation.features import hash_of
+from iddpm.files import NOT_SUCH_ARRAYS, replacing
 from iddpm.model import Model
 
 FORMAT = 1
-DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
 def subject_of(model: Model, *, clip: bool) -> dict[str, Any]:
     """What a plan is made for, as JSON: it holds for these weights, on this chain, read in this way."""
-    weights, chain = hashlib.sha256(), hashlib.sha256()
-    for name, tensor in sorted(model.network.state_dict().items()):
-        weights.update(name.encode())
-        weights.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-    chain.update(model.diffusion.schedule.betas.numpy().tobytes())
     config = model.config.diffusion
     return {
-        "weights": weights.hexdigest()[:16],
-        "schedule": chain.hexdigest()[:16],
+        "weights": hash_of(model.network),
+        "schedule": hashlib.sha256(model.diffusion.schedule.betas.numpy().tobytes()).hexdigest()[:16],
         "parameterization": f"{config.prediction}, {config.variance}",
         "clip": clip,
     }
@@ -89,7 +83,7 @@ class StoredPlan:
                     raise UserError(f"plan: {path} is of another version of iddpm; plan anew with iddpm plan")
                 plan = Plan(*(torch.from_numpy(arrays[name]) for name in ("bounds", "last", "before")))
                 return cls(manifest["subject"], manifest["about"], arrays["timesteps"].tolist(), plan)
-        except DAMAGED as error:
+        except NOT_SUCH_ARRAYS as error:
             reason = "there is no plan" if not path.exists() else f"it is damaged, or something else ({error})"
             raise UserError(f"plan: {path}: {reason}; make one with iddpm plan") from None
 

@@ -169,7 +169,10 @@ BAD = {
         "--features: the reference was made with classifier, not inception",
     ),
     "another's statistics": (["evaluate", "RUN", "--reference", "THEIRS"], "does not say which features it holds"),
-    "damaged statistics": (["evaluate", "RUN", "--reference", "DAMAGED"], "SAMPLES|no zip|is no array file|damaged"),
+    "damaged statistics": (
+        ["evaluate", "RUN", "--reference", "DAMAGED"],
+        "--reference: .*damaged.npz is no array file, or it is damaged",
+    ),
     "no classes": (["reference", "photos", "--features", "classifier"], "needs data with classes, and photos has none"),
     "weights of a classifier": (
         ["reference", "digits", "--features", "classifier", "--feature-weights", "a.pth"],

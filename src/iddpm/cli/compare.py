@@ -113,8 +113,8 @@ def _picture(results: list[Result], labels: list[str]) -> Image.Image:
     for panel, name in zip(panels, shared, strict=False):
         for place, result in enumerate(results):
             entry = result["scores"][name]
-            is_known = entry["error"] is not None
-            bar = 1.96 * entry["error"] if is_known else entry.get("spread", 0.0)
+            is_known = entry["interval"] is not None
+            bar = entry["interval"][1] - entry["value"] if is_known else entry.get("spread", 0.0)
             panel.errorbar(entry["value"], place, xerr=bar, fmt="o", color="#2a6fbb" if is_known else "#999", capsize=3)
         panel.set_yticks(range(len(labels)), labels)
         panel.set_ylim(len(labels) - 0.5, -0.5)

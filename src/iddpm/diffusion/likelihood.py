@@ -43,7 +43,12 @@ def decoder_bits(reverse: ReverseStep, x_0: Tensor, levels: int) -> Tensor:
 def prior_bits(diffusion: Diffusion, x_0: Tensor) -> Tensor:
     """KL(q(x_T | x_0) || N(0, I)) in bits/dim `[batch]` (Eq. 7): what the chain's end still knows of the data."""
     schedule = diffusion.schedule
-    end = forward_marginal(schedule.at_position(len(schedule) - 1, x_0), x_0)
+    return end_bits(schedule.at_position(len(schedule) - 1, x_0), x_0)
+
+
+def end_bits(step: StepCoefficients, x_0: Tensor) -> Tensor:
+    """`prior_bits` of a chain that ends at `step`."""
+    end = forward_marginal(step, x_0)
     standard = Gaussian(torch.zeros_like(x_0), torch.zeros_like(end.log_variance))
     return mean_over_elements(end.kl(standard)) / math.log(2.0)
 

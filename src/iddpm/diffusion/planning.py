@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from iddpm.diffusion.gaussian import Gaussian
-from iddpm.diffusion.likelihood import mean_over_elements, prior_bits
+from iddpm.diffusion.likelihood import end_bits, mean_over_elements
 from iddpm.diffusion.parameterization import FixedLarge, Learned, LearnedRange, Previous, Variance
 from iddpm.diffusion.process import Diffusion
-from iddpm.diffusion.respacing import restricted
 from iddpm.diffusion.reverse import reverse_step
 from iddpm.diffusion.schedule import NoiseSchedule
 from iddpm.errors import UserError
@@ -103,8 +102,7 @@ class JumpStatistics:
             found = torch.zeros(bins, dtype=torch.float64, device=flat.device).index_add_(0, index, values)
             sums[position] += found.cpu() * scale
         self._add_decoder(position, x_0, reverse.x_0, said)
-        alone = Diffusion(restricted(diffusion.schedule, [position]), diffusion.parameterization, diffusion.levels)
-        self.prior[position] += float(prior_bits(alone, x_0).double().sum())
+        self.prior[position] += float(end_bits(step, x_0).double().sum())
         self.count += len(x_0) if position == 0 else 0
 
     def _add_decoder(self, position: int, x_0: Tensor, predicted: Tensor, said: Tensor | None) -> None:
@@ -260,7 +258,6 @@ class Plan:
     bounds: Tensor
     last: Tensor
     before: Tensor
-    _known: dict[int, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -269,11 +266,7 @@ class Plan:
         """The increasing positions of the chain of `count` steps. UserError for a length that was not planned."""
         if not 1 <= count <= len(self):
             raise UserError(f"steps: the plan has chains of 1 ... {len(self)} steps, asked for {count}")
-        if count not in self._known:
-            position = int(self.last[count - 1])
-            found = [position]
-            for length in range(count, 1, -1):
-                position = int(self.before[length - 1, position])
-                found.append(position)
-            self._known[count] = found[::-1]
-        return self._known[count]
+        found = [int(self.last[count - 1])]
+        for length in range(count, 1, -1):
+            found.append(int(self.before[length - 1, found[-1]]))
+        return found[::-1]

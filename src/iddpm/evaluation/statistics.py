@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ from torch import Tensor
 from iddpm.errors import UserError
 from iddpm.evaluation.inception_score import InceptionScore
 from iddpm.evaluation.moments import Moments
-from iddpm.files import replacing
+from iddpm.files import NOT_SUCH_ARRAYS, replacing
 
 FORMAT = 2
 Manifest = dict[str, Any]
-DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Statistics:
                 InceptionScore(*map(float, found["inception"])) if "inception" in found else None,
                 found["network"].tobytes() if "network" in found else None,
             )
-        except DAMAGED as error:
+        except NOT_SUCH_ARRAYS as error:
             raise UserError(
                 f"reference: {path} is no file of statistics, or a damaged one ({error}); make one with iddpm reference"
             ) from None
@@ -97,7 +95,7 @@ def is_statistics(path: Path) -> bool:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return "manifest" in arrays.files or {"mu", "sigma"} <= set(arrays.files)
-    except DAMAGED:
+    except NOT_SUCH_ARRAYS:
         return False
 
 
