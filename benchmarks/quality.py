@@ -1,11 +1,14 @@
-"""Quality per wall time: the held-out bits/dim that a peer's own loop reaches, and how soon iddpm is there.
+"""Quality per wall time: the held-out bits/dim and FD that a peer's own loop reaches, and how soon iddpm is there.
 
     python -m benchmarks.quality digits|photos [--minutes 10] [--share 0.48] [--only NAME]
 
 Peers train for `minutes` with their loops' defaults (batch 16, learning rate 1e-4, their schedules and averages) on a
 network of the same widths; iddpm trains for a `share` of that with its preset. All are scored by the same bound on the
-same held-out items in as many steps; a peer, whose variance is not learned, with the better of its two fixed ones and
-of its averaged weights. Writes docs/results/quality-DATA.json.
+same held-out items in as many steps, and judged by as many samples, drawn in as many evenly spaced steps from the same
+noise; a peer, whose variance is not learned, with the better of its two fixed ones, and all with their averaged
+weights. FD is that of a small classifier's features: of the digits' classes, and of which photograph a crop is from and
+where in it (no public network has seen such crops, and the two photographs have no classes). Writes
+docs/results/quality-DATA.json.
 """
 
 from __future__ import annotations
@@ -26,9 +29,16 @@ from benchmarks.compare import processor
 from benchmarks.contestants import DenoisingDiffusionPytorch, DiffusersLibrary, T
 from benchmarks.matched import Size
 from iddpm.config import Config
-from iddpm.data import Splits, open_source, scale
-from iddpm.diffusion import Diffusion, Parameterization, SeededNoise, bits_per_dim
+from iddpm.data import Dataset, Splits, open_source, scale
+from iddpm.data.dataset import Indices, Levels
+from iddpm.data.scikit import Crops
+from iddpm.diffusion import Diffusion, Parameterization, SeededNoise, ancestral, bits_per_dim
+from iddpm.diffusion.process import Predict
+from iddpm.diffusion.randomness import mixed_seed
 from iddpm.diffusion.schedule import from_betas
+from iddpm.evaluation.classifier import train_classifier
+from iddpm.evaluation.features import ClassifierFeatures
+from iddpm.judging import evaluate
 from iddpm.model import Model
 from iddpm.presets import preset
 
@@ -38,6 +48,12 @@ PEER_BATCH = 16
 COUNT = {"digits": 300, "photos": 64}
 STEPS = {"digits": 500, "photos": 100}
 """Of the chain in scoring, at most: the whole chain is more than there is patience for."""
+SAMPLES = {"digits": 1000, "photos": 200}
+SAMPLING_STEPS = {"digits": 100, "photos": 50}
+REFERENCE = 1000
+"""Of the training items at most, evenly spread, that samples are compared with."""
+PLACES = 4
+"""Vertical bands of each photograph, which tell a crop's class."""
 SHORT: dict[str, dict[str, Any]] = {
     "digits": {},
     "photos": {
@@ -51,8 +67,8 @@ SHORT: dict[str, dict[str, Any]] = {
 """What iddpm's preset is changed to for a run of some minutes, beside the number of steps."""
 
 
-def peer(name: str, data: str, splits: Splits, seconds: float) -> dict[str, Any]:
-    """Train a peer for so long, and score it."""
+def peer(name: str, data: str, splits: Splits, judge: Judge, seconds: float) -> dict[str, Any]:
+    """Train a peer for so long, score it and judge its samples."""
     network = preset(data).network
     spec = splits.spec
     size = Size(
@@ -78,12 +94,21 @@ def peer(name: str, data: str, splits: Splits, seconds: float) -> dict[str, Any]
         steps += 1
     took = time.perf_counter() - begun
     scored = averaged()
-    bits = {}
+    bits, distances = {}, {}
     for variance in ("fixed_small", "fixed_large"):
         chain = from_betas(scored.betas.detach().double())
         diffusion = Diffusion(chain, Parameterization.named(scored.prediction, variance), spec.levels)
         bits[variance] = bound(diffusion, scored.predict, splits, data)
-    return {"seconds": took, "optimizer_steps": steps, "images": steps * PEER_BATCH, "bits": bits, "T": T}
+        distances[variance] = judge.distance(diffusion, scored.predict)
+    return {
+        "seconds": took,
+        "optimizer_steps": steps,
+        "images": steps * PEER_BATCH,
+        "bits": bits,
+        "fd": min(distances.values(), key=lambda found: found["value"]),
+        "fd of each variance": distances,
+        "T": T,
+    }
 
 
 @torch.no_grad()
@@ -98,6 +123,65 @@ def bound(diffusion: Diffusion, predict: Any, splits: Splits, data: str) -> floa
         noise = SeededNoise([int(row) for row in rows], splits.spec.shape)
         totals.append(bits_per_dim(chain, predict, x_0, noise).total)
     return float(torch.cat(totals).mean())
+
+
+class Judge:
+    """FD of a contestant's samples against training data of `splits`."""
+
+    def __init__(self, data: str, splits: Splits) -> None:
+        self._data = data
+        self._spec = splits.spec
+        labelled = Places(splits.train) if isinstance(splits.train, Crops) else splits.train
+        trained = train_classifier(labelled)
+        self._features = ClassifierFeatures(trained.network, trained.accuracy)
+        self._reference = Spread(splits.train, REFERENCE)
+
+    @torch.no_grad()
+    def distance(self, diffusion: Diffusion, predict: Predict) -> dict[str, float]:
+        """Of so many samples, drawn in so many evenly spaced steps; and its standard error."""
+        chain = diffusion.strided(min(SAMPLING_STEPS[self._data], len(diffusion.schedule)))
+        drawn = []
+        for start in range(0, SAMPLES[self._data], 100):
+            noise = SeededNoise([mixed_seed(0, row) for row in range(start, start + 100)], self._spec.shape)
+            *_, last = ancestral(chain, predict, noise(), noise)
+            drawn.append(last.x)
+        found = evaluate(torch.cat(drawn), self._reference, self._features).estimates["frechet"]
+        return {"value": found.value, "error": found.error or 0.0}
+
+
+class Spread(Dataset):
+    """At most `count` items of a dataset, evenly spread."""
+
+    def __init__(self, whole: Dataset, count: int) -> None:
+        self.spec = whole.spec
+        self._whole = whole
+        self._rows = np.linspace(0, len(whole) - 1, min(count, len(whole))).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def items(self, indices: Indices) -> Levels:
+        return self._whole.items(self._rows[indices])
+
+
+class Places(Dataset):
+    """Crops of photographs, whose class is which photograph they are from, and which vertical band of it."""
+
+    def __init__(self, crops: Crops) -> None:
+        self._crops = crops
+        which, _, column = crops.corners.T
+        self._labels = (which * PLACES + column * PLACES // (column.max() + 1)).astype(np.int64)
+        names = tuple(f"place {label}" for label in range(int(self._labels.max()) + 1))
+        self.spec = crops.spec.model_copy(update={"class_names": names})
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def items(self, indices: Indices) -> Levels:
+        return self._crops.items(indices)
+
+    def labels(self, indices: Indices) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return self._labels[indices]
 
 
 def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:
@@ -129,8 +213,8 @@ def trained(config: Config, splits: Splits) -> tuple[Model, float]:
         return session.trainer.averaged_model(), time.perf_counter() - begun
 
 
-def ours(data: str, splits: Splits, seconds: float) -> dict[str, Any]:
-    """Train iddpm for about so long, and score it."""
+def ours(data: str, splits: Splits, judge: Judge, seconds: float) -> dict[str, Any]:
+    """Train iddpm for about so long, score it and judge its samples."""
     values = preset(data).model_dump()
     values["training"] |= {"validate_every": 0, "sample_every": 0, "checkpoint_every": 10**6, **SHORT[data]}
     steps = affordable_steps(Config.model_validate(values), splits, seconds)
@@ -143,6 +227,7 @@ def ours(data: str, splits: Splits, seconds: float) -> dict[str, Any]:
         "optimizer_steps": steps,
         "images": steps * config.training.batch_size,
         "bits": bits,
+        "fd": judge.distance(model.diffusion, model.predict()),
         "T": config.diffusion.num_timesteps,
         "changed": SHORT[data],
     }
@@ -153,12 +238,13 @@ def page(folder: Path) -> str:
     lines = [
         "# Quality per wall time",
         "",
-        "`python -m benchmarks.quality digits` and `... photos` made this page: held-out bits/dim after training on",
-        "two cores, each contestant with its own loop and defaults (one run each, seed 0). A peer's variance is the",
-        "better of its two fixed ones.",
+        "`python -m benchmarks.quality digits` and `... photos` made this page: held-out bits/dim, and FD against",
+        "training items, after training on two cores, each contestant with its own loop and defaults (one run each,",
+        "seed 0). A peer's variance is the better of its two fixed ones, for bits/dim and for FD. FD is that of a",
+        "small classifier's features: of the digits' classes, and of which photograph a crop is from and where in it.",
         "",
-        "| data | contestant | wall time, s | optimizer steps | images | bits/dim | machine |",
-        "|---|---|---|---|---|---|---|",
+        "| data | contestant | wall time, s | optimizer steps | images | bits/dim | FD | machine |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for data in COUNT:
         path = folder / f"quality-{data}.json"
@@ -166,12 +252,14 @@ def page(folder: Path) -> str:
             bits = min(found["bits"].values()) if isinstance(found["bits"], dict) else found["bits"]
             lines.append(
                 f"| {data} | {name} | {found['seconds']:.0f} | {found['optimizer_steps']:,} | {found['images']:,} |"
-                f" {bits:.3f} | {found['machine']} |"
+                f" {bits:.3f} | {found['fd']['value']:.2f} ± {found['fd']['error']:.2f} | {found['machine']} |"
             )
     lines += [
         "",
         f"Scored in {STEPS['digits']} (digits) and {STEPS['photos']} (photos) steps at most, on {COUNT['digits']} and"
-        f" {COUNT['photos']} items.",
+        f" {COUNT['photos']} items. FD of {SAMPLES['digits']} and {SAMPLES['photos']} samples, drawn in"
+        f" {SAMPLING_STEPS['digits']} and {SAMPLING_STEPS['photos']} evenly spaced steps, with the standard error of"
+        " drawing both sets anew.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -187,15 +275,16 @@ def main() -> None:
     arguments = parser.parse_args()
     data = arguments.data
     splits = open_source(preset(data).data)
+    judge = Judge(data, splits)
     path = arguments.out / f"quality-{data}.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for name in ("iddpm", *PEERS):
         if arguments.only in (None, name):
             seconds = 60 * arguments.minutes
             if name == "iddpm":
-                results[name] = ours(data, splits, arguments.share * seconds)
+                results[name] = ours(data, splits, judge, arguments.share * seconds)
             else:
-                results[name] = peer(name, data, splits, seconds)
+                results[name] = peer(name, data, splits, judge, seconds)
             results[name]["machine"] = processor()
             print(name, results[name], file=sys.stderr, flush=True)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,16 +28,17 @@ class Crops(Dataset):
     def __init__(self, spec: DatasetSpec, pictures: list[Levels], corners: Indices) -> None:
         self.spec = spec
         self._pictures = pictures
-        self._corners = corners
+        self.corners = corners
+        """`[count, 3]`: which picture, row, column."""
 
     def __len__(self) -> int:
-        return len(self._corners)
+        return len(self.corners)
 
     def items(self, indices: Indices) -> Levels:
         side = self.spec.size[0]
         crops = [
             self._pictures[which][:, row : row + side, column : column + side]
-            for which, row, column in self._corners[indices].tolist()
+            for which, row, column in self.corners[indices].tolist()
         ]
         return np.stack(crops)
 
