@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -128,7 +128,7 @@ def images_of_model(
         **what,
         "weights": model.weights,
         "training step": model.step,
-        **asdict(options),
+        **options.manifest(),
         "steps": steps,
         "timesteps": list(options.steps) if isinstance(options.steps, tuple) else None,
         "seed": seed,

@@ -11,20 +11,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from iddpm.data import Dataset, scale
 from iddpm.diffusion import Diffusion, SeededNoise, diffuse
-from iddpm.diffusion.planning import JumpStatistics, Plan
+from iddpm.diffusion.planning import ERROR_TABLES, MODEL, JumpStatistics, Plan
 from iddpm.diffusion.randomness import mixed_seed
+from iddpm.diffusion.reverse import Clip
+from iddpm.diffusion.variances import ErrorTable
 from iddpm.errors import UserError
 from iddpm.evaluation.features import hash_of
 from iddpm.files import NOT_SUCH_ARRAYS, replacing
 from iddpm.model import Model
 
-FORMAT = 1
+FORMAT = 2
 
 
-def subject_of(model: Model, *, clip: bool) -> dict[str, Any]:
+def subject_of(model: Model, *, clip: Clip) -> dict[str, Any]:
     """What a plan is made for, as JSON: it holds for these weights, on this chain, read in this way."""
     config = model.config.diffusion
     return {
@@ -37,21 +40,36 @@ def subject_of(model: Model, *, clip: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class StoredPlan:
-    """A plan with what it is for.
+    """Plans with what they are for.
 
-    subject: see `subject_of`. about: how it was made (JSON). timesteps: the original timesteps to choose from.
+    subject: see `subject_of`. about: how they were made (JSON). timesteps: the original timesteps to choose from.
+    plans: by the name of a variance ("model" is the network's own). tables: the variances that follow from errors.
     """
 
     subject: dict[str, Any]
     about: dict[str, Any]
     timesteps: list[int]
-    plan: Plan
+    plans: dict[str, Plan]
+    tables: dict[str, ErrorTable]
 
-    def chain(self, count: int) -> tuple[int, ...]:
+    @classmethod
+    def of(
+        cls, statistics: JumpStatistics, subject: dict[str, Any], about: dict[str, Any], longest: int
+    ) -> Iterator[str | StoredPlan]:
+        """All plans up to so long chains: yields the name of each variance when it is begun, and then them all."""
+        plans = {}
+        for name in statistics.variances:
+            yield name
+            plans[name] = statistics.costs(name).plan(longest)
+        tables = {name: statistics.error_table(name) for name in statistics.variances if name in ERROR_TABLES}
+        yield cls(subject, about, statistics.diffusion.schedule.timesteps.tolist(), plans, tables)
+
+    def chain(self, count: int, variance: str = MODEL) -> tuple[int, ...]:
         """The timesteps of the best chain of `count` steps. UserError for a length that was not planned."""
-        return tuple(self.timesteps[position] for position in self.plan.positions(count))
+        plan = self.plans[variance if variance in self.plans else "analytic"]
+        return tuple(self.timesteps[position] for position in plan.positions(count))
 
-    def check(self, model: Model, path: Path, *, clip: bool) -> None:
+    def check(self, model: Model, path: Path, *, clip: Clip) -> None:
         """UserError where the plan was made for something else."""
         for name, ours in subject_of(model, clip=clip).items():
             if self.subject.get(name) != ours:
@@ -62,15 +80,21 @@ class StoredPlan:
 
     def save(self, path: Path) -> None:
         """As an npz file, whole or not at all."""
-        manifest = {"format": FORMAT, "subject": self.subject, "about": self.about}
+        manifest = {
+            "format": FORMAT,
+            "subject": self.subject,
+            "about": self.about,
+            "plans": list(self.plans),
+            "tables": list(self.tables),
+        }
+        arrays = {f"{name}.{field}": each for name, plan in self.plans.items() for field, each in vars(plan).items()}
+        arrays |= {f"{name}.{key}": each for name, table in self.tables.items() for key, each in table.state().items()}
         with replacing(path) as beside, beside.open("wb") as file:
             np.savez_compressed(
                 file,
                 manifest=np.array(json.dumps(manifest)),
                 timesteps=np.array(self.timesteps, dtype=np.int32),
-                bounds=self.plan.bounds.numpy(),
-                last=self.plan.last.numpy().astype(np.int32),
-                before=self.plan.before.numpy(),
+                **{name: each.numpy() for name, each in arrays.items()},
             )
 
     @classmethod
@@ -81,8 +105,16 @@ class StoredPlan:
                 manifest = json.loads(str(arrays["manifest"]))
                 if manifest["format"] != FORMAT:
                     raise UserError(f"plan: {path} is of another version of iddpm; plan anew with iddpm plan")
-                plan = Plan(*(torch.from_numpy(arrays[name]) for name in ("bounds", "last", "before")))
-                return cls(manifest["subject"], manifest["about"], arrays["timesteps"].tolist(), plan)
+
+                def fields(name: str, *keys: str) -> dict[str, Tensor]:
+                    return {key: torch.from_numpy(arrays[f"{name}.{key}"]) for key in keys}
+
+                plans = {name: Plan(**fields(name, "bounds", "last", "before")) for name in manifest["plans"]}
+                tables = {
+                    name: ErrorTable.of_state(name, fields(name, "timesteps", "errors", "decoder"))
+                    for name in manifest["tables"]
+                }
+                return cls(manifest["subject"], manifest["about"], arrays["timesteps"].tolist(), plans, tables)
         except NOT_SUCH_ARRAYS as error:
             reason = "there is no plan" if not path.exists() else f"it is damaged, or something else ({error})"
             raise UserError(f"plan: {path}: {reason}; make one with iddpm plan") from None
@@ -95,7 +127,7 @@ def jump_statistics(
     *,
     count: int,
     seed: int,
-    clip: bool,
+    clip: Clip,
     batch_size: int,
 ) -> Iterator[bool]:
     """Add the first `count` items of a dataset to `statistics`, whose chain is `model`'s or part of it.

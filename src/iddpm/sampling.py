@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 import torch
@@ -15,10 +15,13 @@ from iddpm.diffusion import SamplerState, SeededNoise, ancestral, ddim
 from iddpm.diffusion.process import Diffusion, Predict
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.diffusion.respacing import Stride
+from iddpm.diffusion.reverse import Clip
+from iddpm.diffusion.solvers import dpm_solver, unipc
+from iddpm.diffusion.variances import VarianceChoice
 from iddpm.errors import UserError
 from iddpm.model import Model
 
-SamplerName = Literal["ancestral", "ddim"]
+SamplerName = Literal["ancestral", "ddim", "dpm++", "dpm++sde", "unipc"]
 
 
 @dataclass(frozen=True)
@@ -26,20 +29,38 @@ class SamplerOptions:
     """How the chain is walked.
 
     steps:   a stride of the chain ("50", "10,15,20", "ddim50", timesteps); None takes every step.
-    sampler: "ancestral", or "ddim" with its `eta` (0 is deterministic).
-    clip:    bound predictions of x_0 to [-1, 1] at every step, as the authors do.
+    sampler: "ancestral"; "ddim" with its `eta` (0 is deterministic); or "dpm++", "dpm++sde" or "unipc", which use
+             earlier predictions too. All take one evaluation of the network a step.
+    clip:    bound predictions of x_0 to [-1, 1] at every step, as the authors do; a number is a quantile for dynamic
+             thresholding (see `diffusion.reverse.bounded`).
+    variance: of ancestral sampling; None takes the network's own.
     """
 
     steps: Stride | None = None
     sampler: SamplerName = "ancestral"
     eta: float = 0.0
-    clip: bool = True
+    clip: Clip = True
+    variance: VarianceChoice | None = None
 
     def __post_init__(self) -> None:
-        if self.sampler not in ("ancestral", "ddim"):
-            raise UserError(f'sampler: "{self.sampler}" is not known; use ancestral or ddim')
-        if self.eta < 0 or (self.eta and self.sampler == "ancestral"):
-            raise UserError(f"eta: {self.eta} must be 0 or more, and 0 but for the ddim sampler")
+        names = get_args(SamplerName)
+        if self.sampler not in names:
+            raise UserError(f'sampler: "{self.sampler}" is not known; use one of {", ".join(names)}')
+        if self.eta < 0 or (self.eta and self.sampler != "ddim"):
+            raise UserError(
+                f"eta: {self.eta:g} must be 0 or more, and 0 but for the ddim sampler; {self.sampler} has no eta"
+            )
+        if not isinstance(self.clip, bool) and not 0 < self.clip <= 1:
+            raise UserError(
+                f"clip: the quantile of dynamic thresholding must be above 0 and at most 1, got {self.clip}"
+            )
+        if self.variance is not None and self.sampler != "ancestral":
+            raise UserError(f"variance: {self.variance.name} is for the ancestral sampler; {self.sampler} has none")
+
+    def manifest(self) -> dict[str, Any]:
+        """All but the steps, as JSON."""
+        variance = None if self.variance is None else self.variance.name
+        return {"sampler": self.sampler, "eta": self.eta, "clip": self.clip, "variance": variance}
 
 
 def sample(
@@ -50,7 +71,8 @@ def sample(
     steps: Stride | None = None,
     sampler: SamplerName = "ancestral",
     eta: float = 0.0,
-    clip: bool = True,
+    clip: Clip = True,
+    variance: VarianceChoice | None = None,
     classes: Sequence[int] | None = None,
     low_resolution: Tensor | None = None,
     batch_size: int = 64,
@@ -59,7 +81,7 @@ def sample(
 
     Image i depends on `seed` and i, and not on `count` or `batch_size`; see `SamplerOptions` for the others.
     """
-    options = SamplerOptions(steps, sampler, eta, clip)
+    options = SamplerOptions(steps, sampler, eta, clip, variance)
     batches = sample_batches(
         model, count, options, seed=seed, classes=classes, low_resolution=low_resolution, batch_size=batch_size
     )
@@ -127,7 +149,13 @@ def walk(
     diffusion: Diffusion, predict: Predict, noise: Callable[[], Tensor], options: SamplerOptions
 ) -> Iterator[SamplerState]:
     """`diffusion`'s chain from noise to data; the first noise is x_T. (`options.steps` is the caller's to apply.)"""
-    x_T = noise()
+    x_T, clip = noise(), options.clip
     if options.sampler == "ddim":
-        return ddim(diffusion, predict, x_T, noise, eta=options.eta, clip=options.clip)
-    return ancestral(diffusion, predict, x_T, noise, clip=options.clip)
+        return ddim(diffusion, predict, x_T, noise, eta=options.eta, clip=clip)
+    if options.sampler in ("dpm++", "dpm++sde"):
+        return dpm_solver(diffusion, predict, x_T, noise if options.sampler == "dpm++sde" else None, clip=clip)
+    if options.sampler == "unipc":
+        return unipc(diffusion, predict, x_T, clip=clip)
+    if options.variance is not None:
+        diffusion, predict = options.variance.applied(diffusion, predict, clip=clip)
+    return ancestral(diffusion, predict, x_T, noise, clip=clip)

@@ -13,6 +13,8 @@ from iddpm.data import Dataset, scale
 from iddpm.diffusion import Bound, Diffusion, SeededNoise, bound_terms, prior_bits
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.diffusion.respacing import Stride
+from iddpm.diffusion.reverse import Clip
+from iddpm.diffusion.variances import VarianceChoice
 from iddpm.errors import UserError
 from iddpm.model import Model
 
@@ -24,23 +26,36 @@ def score(
     count: int | None = None,
     seed: int = 0,
     steps: Stride | None = None,
-    clip: bool = True,
+    clip: Clip = True,
+    variance: VarianceChoice | None = None,
     batch_size: int = 64,
 ) -> Score:
     """The bound in bits/dim on the first `count` items of a dataset (all for None), each counted once.
 
     steps: a stride; None takes the whole chain, which is the paper's figure. clip: bound predictions of x_0 to [-1, 1].
+    variance: another one than the network was made with.
     """
     diffusion = model.diffusion.strided(steps)
     total = ScoreSum()
-    for bound in score_batches(model, dataset, diffusion, count=count, seed=seed, clip=clip, batch_size=batch_size):
+    work = score_batches(
+        model, dataset, diffusion, count=count, seed=seed, clip=clip, variance=variance, batch_size=batch_size
+    )
+    for bound in work:
         if bound is not None:
             total.add(bound)
     return total.result(diffusion)
 
 
 def score_batches(
-    model: Model, dataset: Dataset, diffusion: Diffusion, *, count: int | None, seed: int, clip: bool, batch_size: int
+    model: Model,
+    dataset: Dataset,
+    diffusion: Diffusion,
+    *,
+    count: int | None,
+    seed: int,
+    clip: Clip,
+    variance: VarianceChoice | None = None,
+    batch_size: int,
 ) -> Iterator[Bound | None]:
     """The bound of one batch after another, each item once and in order, and None after every other step.
 
@@ -61,7 +76,10 @@ def score_batches(
         known = model.conditions_of(x_0, model.labels_of(dataset, rows))
         noise = SeededNoise([mixed_seed(seed, int(row)) for row in rows], spec.shape, model.device)
         terms = []
-        for term in bound_terms(diffusion, model.predict(**known), x_0, noise, clip=clip):
+        chain, predict = diffusion, model.predict(**known)
+        if variance is not None:
+            chain, predict = variance.applied(chain, predict, clip=clip)
+        for term in bound_terms(chain, predict, x_0, noise, clip=clip):
             terms.append(term)
             if term.position:
                 yield None

@@ -40,12 +40,14 @@ def as_json(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any
 def test_a_plan_is_kept_with_the_run_and_used(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(run), *FEW]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0].split()[:4] == ["steps", "planned", "uniform", "quadratic"]
+    head = ["steps", "uniform", "quadratic", "planned", "fixed_small", "fixed_large", "analytic", "calibrated"]
+    assert said[1].split() == head
     assert said[-1] == str(run / "plan.npz")
-    assert [line.split()[0] for line in said[1:-1]] == ["4", "8", "10", "16", "20"]
-    for line in said[1:-1]:
-        _, planned, uniform, quadratic = map(float, line.split())
+    assert [line.split()[0] for line in said[2:-1]] == ["4", "8", "10", "16", "20"]
+    for line in said[2:-1]:
+        _, uniform, quadratic, planned, *_, analytic, calibrated = map(float, line.split())
         assert planned <= min(uniform, quadratic) + 1e-4
+        assert calibrated <= analytic + 1e-4
     words = ["nll", run, "--count", "40", "--steps", "8"]
     planned, uniform, quadratic = (
         as_json(capsys, *words, *stride) for stride in ([], ["--stride", "uniform"], ["--stride", "quadratic"])
@@ -55,7 +57,7 @@ def test_a_plan_is_kept_with_the_run_and_used(run: Path, capsys: pytest.CaptureF
     assert len(planned["timesteps"]) == 8
     assert planned["total"]["mean"] < uniform["total"]["mean"]
     table = as_json(capsys, "plan", run, *FEW)["bits_per_dim"]
-    assert planned["total"]["mean"] == pytest.approx(table[1]["planned"], rel=0.05)
+    assert planned["total"]["mean"] == pytest.approx(table[1]["planned"]["model"], rel=0.05)
     assert main(["sample", str(run), "--steps", "8", "--count", "2", "--out", str(run / "a.png")]) == 0
     assert "as planned in" in capsys.readouterr().err
 

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from iddpm.diffusion import Diffusion, Parameterization, bits_per_dim, cosine_schedule, diffuse, kept_timesteps
-from iddpm.diffusion.planning import JumpCosts, JumpStatistics
+from iddpm.diffusion.parameterization import Learned, Velocity
+from iddpm.diffusion.planning import MODEL, JumpStatistics
 from iddpm.diffusion.respacing import restricted
+from iddpm.diffusion.variances import FixedVariance, VarianceChoice
 from iddpm.errors import UserError
 
 STEPS = 40
@@ -27,15 +29,20 @@ def noises(count: int = 6) -> Tensor:
 def network(diffusion: Diffusion, x_t: Tensor, timestep: Tensor) -> Tensor:
     """Something like a trained network: a guess at the noise, and variances that differ from pixel to pixel."""
     eps = x_t * (0.3 + 0.6 * timestep / STEPS)
+    if isinstance(diffusion.parameterization.prediction, Velocity):
+        step = cosine_schedule(STEPS).at(timestep, x_t)
+        x_0 = step.sqrt_recip_alpha_bar * x_t - step.sqrt_recipm1_alpha_bar * eps
+        eps = step.sqrt_alpha_bar * eps - step.sqrt_one_minus_alpha_bar * x_0
     if not diffusion.parameterization.variance.is_learned:
         return eps
     spread = torch.sin(3 * x_t + timestep / 7)
-    return torch.cat(
-        [eps, spread if type(diffusion.parameterization.variance).__name__ == "LearnedRange" else spread - 4], 1
-    )
+    if isinstance(diffusion.parameterization.variance, Learned):
+        whole = cosine_schedule(STEPS).posterior_log_variance  # networks learn a variance between beta-tilde and beta
+        spread = 0.5 * spread + whole[timestep].reshape(-1, 1, 1, 1).float()
+    return torch.cat([eps, spread], dim=1)
 
 
-def looked_at(diffusion: Diffusion, batch: int = 6) -> JumpCosts:
+def looked_at(diffusion: Diffusion, batch: int = 6) -> JumpStatistics:
     statistics = JumpStatistics(diffusion)
     everything, noise = data(), noises()
     for start in range(0, len(everything), batch):
@@ -44,30 +51,63 @@ def looked_at(diffusion: Diffusion, batch: int = 6) -> JumpCosts:
             x_t = diffuse(diffusion.schedule.at_position(position, x_0), x_0, noise[position, start : start + batch])
             output = network(diffusion, x_t, diffusion.schedule.timestep(position, x_t.device))
             statistics.add(position, x_0, x_t, output)
-    return statistics.costs()
+    return statistics
 
 
-def really(diffusion: Diffusion, positions: list[int]) -> float:
+def really(diffusion: Diffusion, positions: list[int], variance: VarianceChoice | None = None) -> float:
     """The bound of that chain, from the definition, with the same noise at every step."""
     chain = Diffusion(restricted(diffusion.schedule, positions), diffusion.parameterization, diffusion.levels)
     noise = iter([noises()[position] for position in reversed(positions)])
-    return float(bits_per_dim(chain, lambda x, t: network(diffusion, x, t), data(), lambda: next(noise)).total.mean())
+
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        return network(diffusion, x, t)
+
+    if variance is not None:
+        chain, predict = variance.applied(chain, predict, clip=True)
+    return float(bits_per_dim(chain, predict, data(), lambda: next(noise)).total.mean())
+
+
+CHAINS = ([3], [39], [0, 39], [5, 39], [2, 3, 4, 30], list(range(0, 40, 3)), list(range(40)))
 
 
 @pytest.mark.parametrize("prediction", ["eps", "v"])
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large", "learned", "learned_range"])
 def test_the_costs_add_up_to_the_bound(prediction: str, variance: str) -> None:
     diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(prediction, variance), LEVELS)
-    costs = looked_at(diffusion)
-    for positions in ([3], [39], [0, 39], [5, 39], [2, 3, 4, 30], list(range(0, 40, 3)), list(range(40))):
+    costs = looked_at(diffusion).costs()
+    for positions in CHAINS:
         assert costs.bound(positions) == pytest.approx(really(diffusion, positions), rel=2e-3)
+
+
+@pytest.mark.parametrize("own", ["fixed_large", "learned", "learned_range"])
+def test_so_they_do_with_other_variances(own: str) -> None:
+    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named("eps", own), LEVELS)
+    statistics = looked_at(diffusion)
+    assert statistics.variances[0] == MODEL
+    assert ("calibrated" in statistics.variances) == own.startswith("learned")
+    for name in statistics.variances[1:]:
+        choice = FixedVariance(name) if name.startswith("fixed") else statistics.error_table(name)
+        costs = statistics.costs(name)
+        for positions in CHAINS:
+            assert costs.bound(positions) == pytest.approx(really(diffusion, positions, choice), rel=2e-3)
+
+
+def test_expected_errors_give_the_best_variances() -> None:
+    """Of one number a step, none costs less than the analytic one; and knowing more than the step never costs more."""
+    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), LEVELS)
+    statistics = looked_at(diffusion)
+    own, analytic, calibrated = (statistics.costs(name).jumps for name in (MODEL, "analytic", "calibrated"))
+    for name in ("fixed_small", "fixed_large"):
+        assert bool((analytic <= statistics.costs(name).jumps + 1e-9).all())
+    assert bool((calibrated <= analytic + 1e-9).all())
+    assert bool((calibrated[20:] < own[20:]).any())
 
 
 def test_the_plan_is_the_best_of_all_chains() -> None:
     diffusion = Diffusion(
         restricted(cosine_schedule(STEPS), [0, 2, 5, 11, 20, 30, 39]), Parameterization.named(), LEVELS
     )
-    costs = looked_at(diffusion)
+    costs = looked_at(diffusion).costs()
     plan = costs.plan()
     assert len(plan) == 7
     for count in range(1, 8):
@@ -82,7 +122,7 @@ def test_the_plan_is_the_best_of_all_chains() -> None:
 
 def test_planned_is_never_worse_than_other_strides() -> None:
     diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), LEVELS)
-    costs = looked_at(diffusion)
+    costs = looked_at(diffusion).costs()
     plan = costs.plan()
     for count in range(2, STEPS + 1):
         uniform = costs.bound(kept_timesteps(STEPS, count))
@@ -92,7 +132,7 @@ def test_planned_is_never_worse_than_other_strides() -> None:
 
 def test_batches_make_no_difference() -> None:
     diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), LEVELS)
-    one, two = looked_at(diffusion), looked_at(diffusion, batch=4)
+    one, two = looked_at(diffusion).costs(), looked_at(diffusion, batch=4).costs()
     for name in ("jumps", "decoder", "alone", "prior"):
         assert torch.allclose(getattr(one, name), getattr(two, name), rtol=1e-6)
 

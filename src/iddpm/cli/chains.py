@@ -1,4 +1,4 @@
-"""Which steps of a model's chain a command takes."""
+"""How a command walks a model's chain: which of its steps it takes, and with which variance."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from iddpm.errors import UserError
 
 if TYPE_CHECKING:
     from iddpm.diffusion.respacing import Stride
+    from iddpm.diffusion.reverse import Clip
+    from iddpm.diffusion.variances import VarianceChoice
     from iddpm.model import Model
+    from iddpm.plans import StoredPlan
 
 StrideName = Literal["uniform", "ddim", "quadratic", "planned"]
+VarianceName = Literal["model", "fixed_small", "fixed_large", "analytic", "calibrated", "jacobian"]
 PLAN = "plan.npz"
 
 
@@ -22,7 +26,20 @@ def plan_path(model: str) -> Path:
     return path / PLAN if path.is_dir() else path.with_name(f"{path.stem}-{PLAN}")
 
 
-def chosen_steps(model: Model, path: str, steps: str | None, stride: StrideName | None, *, clip: bool) -> Stride | None:
+def chosen_clip(clip: bool, threshold: float | None) -> Clip:
+    """What `--clip` and `--threshold` mean together."""
+    if threshold is None:
+        return clip
+    if not clip:
+        raise UserError("--threshold: is a way of clipping; leave --no-clip or --threshold out")
+    if not 0 < threshold <= 1:
+        raise UserError(f"--threshold: is a quantile, above 0 and at most 1, got {threshold:g}; 0.995 is usual")
+    return float(threshold)
+
+
+def chosen_steps(
+    model: Model, path: str, steps: str | None, stride: StrideName | None, *, clip: Clip, variance: VarianceName
+) -> Stride | None:
     """The stride of `--steps` and `--stride`; None takes all steps.
 
     A number of steps without `--stride` is planned where there is a plan, and uniform where there is none.
@@ -35,7 +52,7 @@ def chosen_steps(model: Model, path: str, steps: str | None, stride: StrideName 
         if not (steps.isdecimal() and plan_path(path).is_file()):
             return steps
         try:
-            planned = _planned(model, plan_path(path), int(steps), clip=clip)
+            planned = fitting_plan(model, path, clip=clip).chain(int(steps), variance)
         except UserError as error:
             say(f"{error}; taking evenly spaced steps")
             return steps
@@ -44,13 +61,32 @@ def chosen_steps(model: Model, path: str, steps: str | None, stride: StrideName 
     if not steps.isdecimal():
         raise UserError(f'--steps: "{steps}" is a stride of its own; give a number, or leave --stride out')
     if stride == "planned":
-        return _planned(model, plan_path(path), int(steps), clip=clip)
+        return fitting_plan(model, path, clip=clip).chain(int(steps), variance)
     return steps if stride == "uniform" else f"{stride}{steps}"
 
 
-def _planned(model: Model, path: Path, count: int, *, clip: bool) -> tuple[int, ...]:
+def chosen_variance(model: Model, path: str, name: VarianceName, *, clip: Clip, seed: int) -> VarianceChoice | None:
+    """What `--variance` means for the model at `path`; None for its own."""
+    from iddpm.diffusion.variances import FixedVariance, Jacobian
+
+    if name == "model":
+        return None
+    if name in ("fixed_small", "fixed_large"):
+        return FixedVariance(name)
+    if name == "jacobian":
+        return Jacobian(seed)
+    if not plan_path(path).is_file():
+        raise UserError(f"--variance: {name} is found by iddpm plan; run iddpm plan {path} first")
+    tables = fitting_plan(model, path, clip=clip).tables
+    if name not in tables:
+        raise UserError(f"--variance: {name} needs a network that has learned a variance; use {', '.join(tables)}")
+    return tables[name]
+
+
+def fitting_plan(model: Model, path: str, *, clip: Clip) -> StoredPlan:
+    """The plan of the model at `path`. UserError where there is none, or one of something else."""
     from iddpm.plans import StoredPlan
 
-    plan = StoredPlan.load(path)
-    plan.check(model, path, clip=clip)
-    return plan.chain(count)
+    plan = StoredPlan.load(plan_path(path))
+    plan.check(model, plan_path(path), clip=clip)
+    return plan

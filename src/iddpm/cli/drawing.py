@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from iddpm.cli.chains import StrideName, chosen_steps
+from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance
 from iddpm.cli.models import load_for_use
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
@@ -23,12 +23,16 @@ class DrawingArguments:
     """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all."""
     stride: StrideName | None = None
     """Which of them. None takes those of iddpm plan where there is a plan, and uniform ones elsewhere."""
-    sampler: Literal["ancestral", "ddim"] = "ancestral"
-    """How the chain is walked."""
+    sampler: Literal["ancestral", "ddim", "dpm++", "dpm++sde", "unipc"] = "ancestral"
+    """How the chain is walked. All but ancestral and dpm++sde draw no noise on the way (ddim with its --eta does)."""
     eta: float = 0.0
     """Noise of the ddim sampler: 0 is deterministic, 1 is as much as ancestral sampling's."""
+    variance: VarianceName = "model"
+    """Of the ancestral sampler's steps: the model's own, a fixed one, what iddpm plan found, or the Jacobian's."""
     clip: bool = True
     """Bound predictions of x_0 to the range of the data at every step."""
+    threshold: float | None = None
+    """Bound them by dynamic thresholding at this quantile (0.995 is usual). None cuts at the range of the data."""
     seed: int = 0
     """Image i depends on the seed and on i alone."""
     weights: str | None = None
@@ -61,5 +65,8 @@ class DrawingArguments:
         """How the chain of the model at `path` is walked."""
         from iddpm.sampling import SamplerOptions
 
-        steps = chosen_steps(model, path, self.steps, self.stride, clip=self.clip)
-        return SamplerOptions(steps, self.sampler, self.eta, self.clip)
+        clip = chosen_clip(self.clip, self.threshold)
+        SamplerOptions(sampler=self.sampler, eta=self.eta)  # what is wrong with these comes before a plan is looked for
+        variance = chosen_variance(model, path, self.variance, clip=clip, seed=self.seed)
+        steps = chosen_steps(model, path, self.steps, self.stride, clip=clip, variance=self.variance)
+        return SamplerOptions(steps, self.sampler, self.eta, clip, variance)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from iddpm.cli.arguments import parse
-from iddpm.cli.chains import StrideName, chosen_steps
+from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, say
 from iddpm.config import Compile, Precision
@@ -39,8 +39,12 @@ class NllArguments:
     """Which of them. None takes those of iddpm plan where there is a plan, and uniform ones elsewhere."""
     seed: int = 0
     """Of the noise: item i depends on the seed and on i alone."""
+    variance: VarianceName = "model"
+    """Of the reverse process: the model's own, a fixed one, what iddpm plan found, or the Jacobian's."""
     clip: bool = True
     """Bound predictions of x_0 to the range of the data, as the authors do."""
+    threshold: float | None = None
+    """Bound them by dynamic thresholding at this quantile. None cuts at the range of the data."""
     weights: str | None = None
     """raw, ema, or the rate of an average. None takes the first average."""
     preset: str | None = None
@@ -65,7 +69,11 @@ def run(words: Sequence[str]) -> int:
             f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
         )
     model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
-    steps = chosen_steps(model, arguments.model, arguments.steps, arguments.stride, clip=arguments.clip)
+    clip = chosen_clip(arguments.clip, arguments.threshold)
+    variance = chosen_variance(model, arguments.model, arguments.variance, clip=clip, seed=arguments.seed)
+    steps = chosen_steps(
+        model, arguments.model, arguments.steps, arguments.stride, clip=clip, variance=arguments.variance
+    )
     diffusion = model.diffusion.strided(steps)
     data, name = _data(model, arguments)
 
@@ -73,7 +81,14 @@ def run(words: Sequence[str]) -> int:
 
     count = len(data) if arguments.count is None else arguments.count
     work = score_batches(
-        model, data, diffusion, count=count, seed=arguments.seed, clip=arguments.clip, batch_size=arguments.batch_size
+        model,
+        data,
+        diffusion,
+        count=count,
+        seed=arguments.seed,
+        clip=clip,
+        variance=variance,
+        batch_size=arguments.batch_size,
     )
     total = ScoreSum()
     calls = -(-count // arguments.batch_size) * len(diffusion.schedule)
@@ -85,7 +100,13 @@ def run(words: Sequence[str]) -> int:
             line.update(done)
     score = total.result(diffusion)
     if arguments.json:
-        facts = {"data": name, "steps": len(score.terms), "clip": arguments.clip, "seed": arguments.seed}
+        facts = {
+            "data": name,
+            "steps": len(score.terms),
+            "clip": clip,
+            "variance": arguments.variance,
+            "seed": arguments.seed,
+        }
         print(json.dumps({**facts, "weights": model.weights, "levels": model.spec.levels, **asdict(score)}))
         return 0
     print(f"bits/dim  {score.total.mean:.4f} +- {score.total.error:.4f}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from iddpm.cli.arguments import parse
-from iddpm.cli.chains import plan_path
+from iddpm.cli.chains import chosen_clip, plan_path
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, say
 from iddpm.cli.sources import open_with_progress
@@ -19,10 +19,13 @@ from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
-    from iddpm.diffusion.planning import JumpCosts, JumpStatistics, Plan
+    from iddpm.diffusion.planning import JumpCosts, JumpStatistics
+    from iddpm.plans import StoredPlan
 
 SHOWN = (4, 8, 10, 16, 25, 32, 50, 64, 100, 128, 250)
 """Numbers of steps that the command tells about."""
+LONGEST = 1000
+"""Steps: more are hardly few, and every length takes time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +39,13 @@ class PlanArguments:
     candidates: int | None = None
     """Choose from so many evenly spaced steps of the chain. None chooses from all, which takes longest."""
     longest: int | None = None
-    """The longest chain to plan. None plans all lengths."""
+    """The longest chain to plan. None plans up to 1,000 steps."""
     seed: int = 0
     """Of the noise: item i depends on the seed and on i alone."""
     clip: bool = True
     """Bound predictions of x_0 to the range of the data, as sampling and scoring do."""
+    threshold: float | None = None
+    """Bound them by dynamic thresholding at this quantile. None cuts at the range of the data."""
     weights: str | None = None
     """raw, ema, or the rate of an average. None takes the first average."""
     batch_size: int = 64
@@ -82,7 +87,8 @@ def run(words: Sequence[str]) -> int:
         raise UserError(
             f"--longest: {arguments.longest} is more than the {len(diffusion.schedule)} steps to choose from"
         )
-    subject = subject_of(model, clip=arguments.clip)
+    clip = chosen_clip(arguments.clip, arguments.threshold)
+    subject = subject_of(model, clip=clip)
     timesteps = diffusion.schedule.timesteps.tolist()
     about = {"data": model.config.data.source, "split": "validation", "count": count, "seed": arguments.seed}
     path = plan_path(arguments.model)
@@ -98,19 +104,21 @@ def run(words: Sequence[str]) -> int:
             statistics,
             count=count,
             seed=arguments.seed,
-            clip=arguments.clip,
+            clip=clip,
             batch_size=arguments.batch_size,
         )
         for done, is_whole in enumerate(work, -(-statistics.count // arguments.batch_size) * len(timesteps) + 1):
             line.update(done)
             if is_whole:
                 kept.keep(statistics)
-        line.note("choosing")
-        costs = statistics.costs()
-        plan = costs.plan(arguments.longest)
-    StoredPlan(subject, about, timesteps, plan).save(path)
+        longest = min(arguments.longest or LONGEST, len(timesteps))
+        for stored in StoredPlan.of(statistics, subject, about, longest):
+            if isinstance(stored, str):
+                line.note(f"choosing for the variance {stored}")
+    assert isinstance(stored, StoredPlan)
+    stored.save(path)
     kept.forget()
-    _print_result(arguments, path, plan, costs, timesteps)
+    _print_result(arguments, path, stored, statistics.costs())
     return 0
 
 
@@ -149,24 +157,33 @@ class _Kept:
         self._path.unlink(missing_ok=True)
 
 
-def _print_result(arguments: PlanArguments, path: Path, plan: Plan, costs: JumpCosts, timesteps: list[int]) -> None:
+def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, costs: JumpCosts) -> None:
     from iddpm.diffusion.respacing import kept_timesteps
 
-    counts = [count for count in SHOWN if count <= len(plan)]
-    counts += [len(plan)] if len(plan) not in counts else []
+    longest, steps = len(stored.plans["model"]), len(stored.timesteps)
+    counts = [count for count in SHOWN if count <= longest]
+    counts += [longest] if longest not in counts else []
     rows = [
         {
             "steps": count,
-            "planned": float(plan.bounds[count - 1]),
-            "uniform": costs.bound(kept_timesteps(len(timesteps), count)),
-            "quadratic": costs.bound(kept_timesteps(len(timesteps), f"quadratic{count}")),
+            "uniform": costs.bound(kept_timesteps(steps, count)),
+            "quadratic": costs.bound(kept_timesteps(steps, f"quadratic{count}")),
+            "planned": {name: float(plan.bounds[count - 1]) for name, plan in stored.plans.items()},
         }
         for count in counts
     ]
     if arguments.json:
         print(json.dumps({"plan": str(path), "bits_per_dim": rows}))
         return
-    print(f"{'steps':>6}  {'planned':>8}  {'uniform':>8}  {'quadratic':>9}   bits/dim on what was planned on")
+    columns = [("uniform", "uniform"), ("quadratic", "quadratic"), ("planned", "model")]
+    others = [name for name in stored.plans if name != "model"]
+    print("bits/dim on what was planned on; then planned with other variances (--variance)")
+    print(
+        f"{'steps':>6}" + "".join(f"  {name:>11}" for name, _ in columns) + "".join(f"  {name:>11}" for name in others)
+    )
     for row in rows:
-        print(f"{row['steps']:>6}  {row['planned']:8.4f}  {row['uniform']:8.4f}  {row['quadratic']:9.4f}")
+        planned = row["planned"]
+        assert isinstance(planned, dict)
+        values = [row["uniform"], row["quadratic"], *(planned[name] for name in ("model", *others))]
+        print(f"{row['steps']:>6}" + "".join(f"  {value:11.4f}" for value in values))
     print(path)

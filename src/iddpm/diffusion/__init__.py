@@ -1,7 +1,8 @@
 """The mathematics of the paper: tensors in, tensors out; no files and no network classes.
 
 Read in this order: `schedule` (how data is destroyed), `forward` (q), `parameterization` and `reverse` (p),
-`objectives` and `timesteps` (training), `samplers` and `likelihood` (use), `respacing` (few steps).
+`objectives` and `timesteps` (training), `samplers`, `solvers` and `likelihood` (use), `respacing`, `planning` and
+`variances` (few steps).
 """
 
 from iddpm.diffusion.forward import diffuse, forward_marginal, posterior
@@ -15,6 +16,7 @@ from iddpm.diffusion.respacing import kept_timesteps, strided
 from iddpm.diffusion.reverse import ReverseStep, reverse_step
 from iddpm.diffusion.samplers import SamplerState, ancestral, ddim, ddim_encode
 from iddpm.diffusion.schedule import NoiseSchedule, cosine_offset, cosine_schedule, from_betas, linear_schedule
+from iddpm.diffusion.solvers import dpm_solver, unipc
 from iddpm.diffusion.timesteps import LossSecondMoment, LowDiscrepancy, TimestepSampler, Uniform
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "ddim",
     "ddim_encode",
     "diffuse",
+    "dpm_solver",
     "forward_marginal",
     "from_betas",
     "kept_timesteps",
@@ -52,4 +55,5 @@ __all__ = [
     "prior_bits",
     "reverse_step",
     "strided",
+    "unipc",
 ]

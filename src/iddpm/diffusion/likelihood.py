@@ -12,7 +12,7 @@ from torch import Tensor
 from iddpm.diffusion.forward import diffuse, forward_marginal, posterior
 from iddpm.diffusion.gaussian import Gaussian
 from iddpm.diffusion.process import Diffusion, Predict
-from iddpm.diffusion.reverse import ReverseStep, reverse_step
+from iddpm.diffusion.reverse import Clip, ReverseStep, reverse_step
 from iddpm.diffusion.schedule import StepCoefficients
 
 
@@ -68,7 +68,7 @@ class BoundTerm:
 
 @torch.no_grad()
 def bound_terms(
-    diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: bool = True
+    diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: Clip = True
 ) -> Iterator[BoundTerm]:
     """The terms of the bound on a batch `x_0` `[batch, channels, *size]` in [-1, 1], from the last step to the first.
 
@@ -118,7 +118,7 @@ class Bound:
 
 
 def bits_per_dim(
-    diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: bool = True
+    diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: Clip = True
 ) -> Bound:
     """The whole bound of a batch; see `bound_terms` for the arguments."""
     return Bound.gathered(prior_bits(diffusion, x_0), list(bound_terms(diffusion, predict, x_0, noise, clip=clip)))

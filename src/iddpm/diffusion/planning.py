@@ -2,6 +2,7 @@
 
 A chain on fewer steps jumps from t straight to s. What a jump adds to the bound depends on t, s and the prediction at t
 alone, so one pass over data gives the cost of every jump, and dynamic programming the cheapest chain of every length.
+The same pass tells how large the errors of x_0 are, and so which variances would have been best (see `variances`).
 """
 
 from __future__ import annotations
@@ -10,23 +11,30 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from iddpm.diffusion.gaussian import Gaussian
-from iddpm.diffusion.likelihood import end_bits, mean_over_elements
-from iddpm.diffusion.parameterization import FixedLarge, Learned, LearnedRange, Previous, Variance
+from iddpm.diffusion.likelihood import end_bits
+from iddpm.diffusion.parameterization import VARIANCES, FixedLarge, Learned, LearnedRange, Previous, Variance
 from iddpm.diffusion.process import Diffusion
-from iddpm.diffusion.reverse import reverse_step
+from iddpm.diffusion.reverse import Clip, reverse_step
 from iddpm.diffusion.schedule import NoiseSchedule
+from iddpm.diffusion.variances import ErrorTable, bin_count, bin_of, said_of
 from iddpm.errors import UserError
 
-BINS = 512
-"""Of a network's variances at one step; a bin stands for its mean, so what is neglected is of second order."""
-RANGES: dict[type[Variance], tuple[float, float]] = {LearnedRange: (-1.0, 2.0), Learned: (-24.0, 4.0)}
-
-SUMS = ("prior", "weight", "said", "error", "error_said")
+GROUPS = 16
+"""Bins are joined for expected errors until each group of them holds one part in so many of all elements."""
+NODES = 32
+"""Variances at which the decoder's cost is worked out for each step."""
+CAUTION = 0.005
+"""The share that all elements have in the choice of a group's decoder: a group that was never wrong may be yet."""
+SUMS = ("prior", "weight", "said", "error", "error_said", "decoder")
+MODEL = "model"
+"""The variance that the network was made with, among the names of variances."""
+ERROR_TABLES = ("analytic", "calibrated")
 
 
 @dataclass(frozen=True)
@@ -35,13 +43,6 @@ class Spread:
 
     offset: Tensor
     slope: Tensor
-
-
-def _said(variance: Variance, part: Tensor | None) -> Tensor | None:
-    """The network's word on the variance, whatever the chain: the fraction of Eq. 15, or the log variance itself."""
-    if isinstance(variance, LearnedRange) and part is not None:
-        return (part + 1.0) / 2.0
-    return part if isinstance(variance, Learned) else None
 
 
 def _spread(variance: Variance, log_beta: Tensor, log_beta_tilde: Tensor) -> Spread:
@@ -58,7 +59,8 @@ class JumpStatistics:
     """What is kept of predictions, so that the cost of every jump of a chain can be told: sums, which can be added.
 
     Of each of the chain's K steps: a histogram of what the network said of the variance, and one of the squared errors
-    of its x_0 over the same bins, `[K, bins]`; the decoder's cost for a range of second steps, `[K, nodes]`.
+    of its x_0 over the same bins, `[K, bins]` (a bin stands for its mean: what is neglected is of second order); the
+    decoder's cost for a range of variances, `[K, bins, nodes]`.
     UserError for networks that predict the mean of x_{t-1}, which is the mean of one jump alone.
     """
 
@@ -67,142 +69,222 @@ class JumpStatistics:
             raise UserError("prediction: x_prev is made for one chain; only eps, x_0 and v can be planned with")
         self.diffusion = diffusion
         steps = len(diffusion.schedule)
-        self._range = RANGES.get(type(diffusion.parameterization.variance), (0.0, 1.0))
-        bins = BINS if diffusion.parameterization.variance.is_learned else 1
+        bins = bin_count(diffusion.parameterization.variance)
         self.count = 0
         self.prior = torch.zeros(steps, dtype=torch.float64)
         self.weight, self.said, self.error, self.error_said = (
             torch.zeros(steps, bins, dtype=torch.float64) for _ in range(4)
         )
-        self.nodes = [_second_steps(position, steps) for position in range(steps)]
-        self.decoder = [torch.zeros(len(nodes) + 1, dtype=torch.float64) for nodes in self.nodes]
+        self.nodes = torch.stack([_nodes(diffusion.schedule, t) for t in range(steps)])
+        self.decoder = torch.zeros(steps, bins, NODES, dtype=torch.float64)
 
-    def add(self, position: int, x_0: Tensor, x_t: Tensor, output: Tensor, *, clip: bool = True) -> None:
+    @property
+    def variances(self) -> list[str]:
+        """The names that `costs` knows: the network's own, both fixed ones, and those that follow from its errors."""
+        known = [MODEL, "fixed_small", "fixed_large", ERROR_TABLES[0]]
+        return [*known, ERROR_TABLES[1]] if self.weight.shape[1] > 1 else known
+
+    def add(self, position: int, x_0: Tensor, x_t: Tensor, output: Tensor, *, clip: Clip = True) -> None:
         """A batch `x_0` `[batch, channels, *size]`, diffused to the step at `position`, and the network's output there.
 
         Every step needs the same batches; `count` is how many items the first step has seen.
         """
         diffusion = self.diffusion
+        variance = diffusion.parameterization.variance
         step = diffusion.schedule.at_position(position, x_t)
         parts = diffusion.parameterization.split(output, x_t.shape[1])
         reverse = reverse_step(step, diffusion.parameterization, output, x_t, clip=clip)
-        said = _said(diffusion.parameterization.variance, parts.variance)
+        said = said_of(variance, parts.variance)
         error = ((reverse.x_0 - x_0) ** 2).flatten().double()
         flat = torch.zeros_like(error) if said is None else said.flatten().double()
-        low, high = self._range
         bins = self.weight.shape[1]
-        index = ((flat - low) * (bins / (high - low))).long().clamp(0, bins - 1)
+        index = bin_of(flat, variance)
         scale = len(x_0) / len(flat)  # so that each item has the weight 1
-        for sums, values in (
-            (self.weight, torch.ones_like(flat)),
-            (self.said, flat),
-            (self.error, error),
-            (self.error_said, error * flat),
-        ):
-            found = torch.zeros(bins, dtype=torch.float64, device=flat.device).index_add_(0, index, values)
-            sums[position] += found.cpu() * scale
-        self._add_decoder(position, x_0, reverse.x_0, said)
+
+        def summed(values: Tensor | None) -> Tensor:
+            return torch.bincount(index, weights=values, minlength=bins).double().cpu() * scale
+
+        self.weight[position] += summed(None)
+        self.said[position] += summed(flat)
+        self.error[position] += summed(error)
+        self.error_said[position] += summed(error * flat)
+        for node, log_variance in enumerate(self.nodes[position].tolist()):
+            decoder = Gaussian(reverse.x_0, x_0.new_full((), log_variance))
+            bits = decoder.discretized_log_likelihood(x_0, diffusion.levels) / -math.log(2.0)
+            self.decoder[position, :, node] += summed(bits.flatten().double())
         self.prior[position] += float(end_bits(step, x_0).double().sum())
         self.count += len(x_0) if position == 0 else 0
 
-    def _add_decoder(self, position: int, x_0: Tensor, predicted: Tensor, said: Tensor | None) -> None:
-        """The bits of x_0 when this is the chain's first step: its variance depends on which step is the second."""
-        variance, levels = self.diffusion.parameterization.variance, self.diffusion.levels
-        log_beta = torch.log(1.0 - self.diffusion.schedule.alpha_bar[position])
-        for node, log_variance in enumerate(
-            _first_log_variances(self.diffusion.schedule, position, self.nodes[position])
-        ):
-            # The fixed variances, large or small, have the second step's beta-tilde at the first one.
-            spread = _spread(variance, log_beta if isinstance(variance, LearnedRange) else log_variance, log_variance)
-            offset, slope = float(spread.offset), float(spread.slope)
-            log = torch.full_like(predicted, offset) if said is None else offset + slope * said
-            bits = mean_over_elements(Gaussian(predicted, log).discretized_log_likelihood(x_0, levels)) / -math.log(2.0)
-            self.decoder[position][node] += float(bits.double().sum())
-
     def state(self) -> dict[str, Tensor]:
         """All sums by name, for `restore`."""
-        sums = {name: getattr(self, name) for name in SUMS}
-        return {**sums, "decoder": torch.cat(self.decoder), "count": torch.tensor(self.count)}
+        return {**{name: getattr(self, name) for name in SUMS}, "count": torch.tensor(self.count)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave. UserError for sums of another chain."""
-        sizes = [len(nodes) for nodes in self.decoder]
-        if state["weight"].shape != self.weight.shape or len(state["decoder"]) != sum(sizes):
+        if any(state[name].shape != getattr(self, name).shape for name in SUMS):
             raise UserError("plan: what was kept is of another chain")
         for name in SUMS:
             setattr(self, name, state[name].clone())
-        self.decoder = list(torch.split(state["decoder"].clone(), sizes))
         self.count = int(state["count"])
 
-    def costs(self) -> JumpCosts:
-        """The cost of every jump in bits/dim, a mean over all items."""
+    def error_table(self, name: str) -> ErrorTable:
+        """The best variances of those that know the step ("analytic"), or the network's word too ("calibrated")."""
+        self._check_count()
+        weight, error, decoder = self.weight, self.error, self.decoder
+        if name == ERROR_TABLES[0]:
+            weight, error, decoder = (each.sum(dim=1, keepdim=True) for each in (weight, error, decoder))
+        errors, variances = torch.empty_like(error), torch.empty_like(error)
+        for t in range(len(weight)):
+            group = _groups(weight[t])
+            count = int(group.max()) + 1
+            total = torch.zeros(count, dtype=torch.float64).index_add_(0, group, weight[t])
+            squares = torch.zeros(count, dtype=torch.float64).index_add_(0, group, error[t])
+            costs = torch.zeros(count, NODES, dtype=torch.float64).index_add_(0, group, decoder[t])
+            costs += CAUTION * total[:, None] * costs.sum(dim=0) / total.sum()
+            errors[t] = (squares / total).clamp(min=1e-12)[group]
+            variances[t] = _cheapest(costs, self.nodes[t]).exp()[group]
+        return ErrorTable(name, self.diffusion.schedule.timesteps, errors.float(), variances.float())
+
+    def _check_count(self) -> None:
         if not self.count:
             raise UserError("plan: there is nothing to plan on; give some items")
-        schedule, variance = self.diffusion.schedule, self.diffusion.parameterization.variance
-        alpha_bar = schedule.alpha_bar
-        steps = len(schedule)
+
+    def costs(self, name: str = MODEL) -> JumpCosts:
+        """The cost of every jump in bits/dim, a mean over all items, with the variance of that name (`variances`)."""
+        self._check_count()
+        steps = len(self.diffusion.schedule)
+        own = self.diffusion.parameterization.variance
+        table = self.error_table(name) if name in ERROR_TABLES else None
+        variance = own if name == MODEL or table is not None else VARIANCES[name]()
         jumps = torch.full((steps, steps), torch.inf, dtype=torch.float64)
         decoder = torch.full((steps, steps), torch.inf, dtype=torch.float64)
         alone = torch.empty(steps, dtype=torch.float64)
-        weight, error = self.weight / self.count, self.error / self.count
-        said = self.said / self.weight.clamp(min=1e-300)
-        error_said = self.error_said / self.error.clamp(min=1e-300)
         for t in range(steps):
-            nodes = self.decoder[t] / self.count
-            known = _first_log_variances(schedule, t, self.nodes[t])
-            seconds = list(range(t + 1, steps))
-            wanted = _first_log_variances(schedule, t, seconds)
-            decoder[t, t + 1 :] = _interpolated(known, nodes, wanted[:-1])
-            alone[t] = nodes[-1]
-            if t == 0:
-                continue
-            used = weight[t] > 0
-            before = alpha_bar[:t]
-            beta = 1.0 - alpha_bar[t] / before
-            log_tilde = torch.log(beta * (1.0 - before) / (1.0 - alpha_bar[t]))
-            spread = _spread(variance, torch.log(beta), log_tilde)
-            from_x_0 = beta * before.sqrt() / (1.0 - alpha_bar[t])
-            w, g, e, h = (table[t, used] for table in (weight, said, error, error_said))
-            slope, offset = spread.slope[:, None], spread.offset[:, None]
-            widths = (torch.exp(log_tilde[:, None] - offset - slope * g) * w).sum(dim=1)
-            errors = (torch.exp(-offset - slope * h) * e).sum(dim=1) * from_x_0**2
-            mean_log = spread.offset + spread.slope * (w * g).sum()
-            jumps[t, :t] = 0.5 * (mean_log - log_tilde - 1.0 + widths + errors) / math.log(2.0)
+            first = self._first_of(t, variance) if table is None else self._first_with(t, table)
+            decoder[t, t + 1 :], alone[t] = first[:-1], first[-1]
+            if t:
+                jumps[t, :t] = self._jumps_of(t, variance) if table is None else self._jumps_with(t, table)
         return JumpCosts(jumps, decoder, alone, self.prior / self.count)
 
+    def _jumps_of(self, t: int, variance: Variance) -> Tensor:
+        """The costs of the jumps from t to every earlier step, `[t]`, with the network's variance or a fixed one."""
+        jump = _Jumps.of(self.diffusion.schedule, t)
+        sums = (self.weight, self.said, self.error, self.error_said)
+        w, said, error, error_said = (each[t] / self.count for each in sums)
+        used = w > 0
+        w, said, error, error_said = (
+            w[used],
+            said[used] / w[used],
+            error[used],
+            error_said[used] / error[used].clamp(min=1e-300),
+        )
+        spread = _spread(variance, jump.log_beta, jump.log_beta_tilde)
+        slope, offset = spread.slope[:, None], spread.offset[:, None]
+        widths = (torch.exp(jump.log_beta_tilde[:, None] - offset - slope * said) * w).sum(dim=1)
+        errors = (torch.exp(-offset - slope * error_said) * error).sum(dim=1) * jump.from_x_0**2
+        mean_log = spread.offset + spread.slope * (w * said).sum()
+        return 0.5 * (mean_log - jump.log_beta_tilde - 1.0 + widths + errors) / math.log(2.0)
 
-def _second_steps(position: int, steps: int) -> list[int]:
-    """Second steps at which the decoder's cost is worked out: the next ones, and then ever fewer."""
-    distances, distance = [], 1
-    while position + distance < steps:
-        distances.append(distance)
-        distance = max(distance + 1, round(distance * 1.4))
-    if distances and position + distances[-1] != steps - 1:
-        distances.append(steps - 1 - position)
-    return [position + distance for distance in distances]
+    def _jumps_with(self, t: int, table: ErrorTable) -> Tensor:
+        """The same, where the variance follows from expected errors."""
+        jump = _Jumps.of(self.diffusion.schedule, t)
+        w, error = self.weight[t : t + 1] / self.count, self.error[t : t + 1] / self.count
+        if table.errors.shape[1] == 1:
+            w, error = w.sum(dim=1, keepdim=True), error.sum(dim=1, keepdim=True)
+        own = torch.exp(jump.log_beta_tilde)[:, None]
+        variance = own + jump.from_x_0[:, None] ** 2 * table.errors[t].double()
+        spread = own * w + jump.from_x_0[:, None] ** 2 * error
+        nats = 0.5 * (w * torch.log(variance / own) - w + spread / variance).sum(dim=1)
+        return nats / math.log(2.0)
+
+    def _first_of(self, t: int, variance: Variance) -> Tensor:
+        """The decoder's cost where t is the first step, for every second step and last for none, `[K - t]`."""
+        schedule = self.diffusion.schedule
+        log_beta = torch.log(1.0 - schedule.alpha_bar[t])
+        second = _first_log_variances(schedule, t)
+        # The fixed variances, large or small, have the second step's beta-tilde at the first one.
+        spread = _spread(variance, log_beta.expand_as(second) if isinstance(variance, LearnedRange) else second, second)
+        said = self.said[t] / self.weight[t].clamp(min=1e-300)
+        return self._decoder(t, spread.offset[:, None] + spread.slope[:, None] * said)
+
+    def _first_with(self, t: int, table: ErrorTable) -> Tensor:
+        log_variance = torch.log(table.decoder[t].double()).expand(1, self.weight.shape[1])
+        return self._decoder(t, log_variance).expand(len(self.weight) - t)
+
+    def _decoder(self, t: int, log_variances: Tensor) -> Tensor:
+        """The decoder's cost at step t for log variances by bin, `[choices, bins]` -> `[choices]`."""
+        used = self.weight[t] > 0
+        return _interpolated(self.decoder[t, used], self.nodes[t], log_variances[:, used]).sum(dim=1) / self.count
 
 
-def _first_log_variances(schedule: NoiseSchedule, position: int, seconds: list[int]) -> Tensor:
-    """log beta-tilde that stands in at the first step `position`, for each second step, and last for no second one."""
-    alpha_bar = schedule.alpha_bar
-    first, others = alpha_bar[position], alpha_bar[seconds]
+class _Jumps(NamedTuple):
+    """The jumps from a step to every earlier one, `[t]` each: forward and posterior variance, the weight of x_0."""
+
+    log_beta: Tensor
+    log_beta_tilde: Tensor
+    from_x_0: Tensor
+
+    @classmethod
+    def of(cls, schedule: NoiseSchedule, t: int) -> _Jumps:
+        alpha_bar = schedule.alpha_bar
+        before = alpha_bar[:t]
+        beta = 1.0 - alpha_bar[t] / before
+        log_tilde = torch.log(beta * (1.0 - before) / (1.0 - alpha_bar[t]))
+        return cls(torch.log(beta), log_tilde, beta * before.sqrt() / (1.0 - alpha_bar[t]))
+
+
+def _first_log_variances(schedule: NoiseSchedule, t: int) -> Tensor:
+    """log beta-tilde that stands in at the first step t, for each second step, and last for no second one."""
+    first, others = schedule.alpha_bar[t], schedule.alpha_bar[t + 1 :]
     tilde = (1.0 - others / first) * (1.0 - first) / (1.0 - others)
     return torch.log(torch.cat([tilde, (1.0 - first).reshape(1)]))
 
 
-def _interpolated(known: Tensor, values: Tensor, wanted: Tensor) -> Tensor:
-    """The cubic through the four known points around each wanted one (fewer where there are no four)."""
-    order = min(4, len(known))
-    left = torch.searchsorted(known, wanted).sub(order // 2).clamp(0, len(known) - order)
-    places = left[:, None] + torch.arange(order)
-    x, y = known[places], values[places]
-    found = torch.zeros_like(wanted)
-    for i in range(order):
-        factor = torch.ones_like(wanted)
-        for j in range(order):
+def _groups(weight: Tensor) -> Tensor:
+    """Neighbouring bins joined until each group holds its part of all elements: the group of every bin, `[bins]`."""
+    enough = float(weight.sum()) / GROUPS
+    found, group, held = [], 0, 0.0
+    for each in weight.tolist():
+        if held >= enough:
+            group, held = group + 1, 0.0
+        found.append(group)
+        held += each
+    if group and held < enough:  # what is left over joins the last group that is large enough
+        found = [min(each, group - 1) for each in found]
+    return torch.tensor(found)
+
+
+def _nodes(schedule: NoiseSchedule, t: int) -> Tensor:
+    """Log variances that the decoder may have at step t, evenly spaced, `[nodes]`.
+
+    From well below beta-tilde with the next step as the second one, to a little above the variance of all noise.
+    """
+    seconds = _first_log_variances(schedule, t)
+    return torch.linspace(float(seconds[0]) - 3.0, float(seconds[-1]) + 1.0, NODES, dtype=torch.float64)
+
+
+def _cheapest(costs: Tensor, nodes: Tensor) -> Tensor:
+    """The log variance of least cost of each row `[groups, nodes]`: the vertex of a parabola through three nodes."""
+    middle = costs.argmin(dim=1, keepdim=True).clamp(1, len(nodes) - 2)
+    left, centre, right = (costs.gather(1, middle + shift)[:, 0] for shift in (-1, 0, 1))
+    bend = (left - 2 * centre + right).clamp(min=1e-300)
+    shift = (0.5 * (left - right) / bend).clamp(-1.0, 1.0)
+    return nodes[middle[:, 0]] + shift * (nodes[1] - nodes[0])
+
+
+def _interpolated(costs: Tensor, nodes: Tensor, log_variances: Tensor) -> Tensor:
+    """Costs at nodes `[bins, nodes]` at the log variances `[choices, bins]`: the cubic through the four around each."""
+    places = ((log_variances - nodes[0]) / (nodes[1] - nodes[0])).clamp(0.0, len(nodes) - 1.0)
+    left = (places.floor().long() - 1).clamp(0, len(nodes) - 4)
+    x = places - left
+    rows = torch.arange(len(costs))
+    found = torch.zeros_like(x)
+    for i in range(4):
+        factor = torch.ones_like(x)
+        for j in range(4):
             if i != j:
-                factor = factor * (wanted - x[:, j]) / (x[:, i] - x[:, j])
-        found = found + y[:, i] * factor
+                factor = factor * (x - j) / (i - j)
+        found = found + costs[rows, left + i] * factor
     return found
 
 

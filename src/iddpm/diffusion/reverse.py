@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from iddpm.diffusion.gaussian import Gaussian
 from iddpm.diffusion.parameterization import Parameterization
 from iddpm.diffusion.schedule import StepCoefficients
+
+Clip = bool | float
+"""How a predicted x_0 is kept in the range of data: see `bounded`."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +24,27 @@ class ReverseStep:
 
 
 def reverse_step(
-    step: StepCoefficients, parameterization: Parameterization, output: Tensor, x_t: Tensor, *, clip: bool
+    step: StepCoefficients, parameterization: Parameterization, output: Tensor, x_t: Tensor, *, clip: Clip
 ) -> ReverseStep:
     """p(x_{t-1} | x_t) from the network's `output` at `x_t` (Eq. 3 with the mean of Eq. 11 and variance of Eq. 15).
 
-    `clip` bounds the predicted x_0 to [-1, 1]: the authors do for sampling and scoring, not in the training loss.
+    `clip` bounds the predicted x_0, see `bounded`: the authors do for sampling and scoring, not in the training loss.
     """
     parts = parameterization.split(output, x_t.shape[1])
-    x_0 = parameterization.prediction.x_0(step, parts.mean, x_t)
-    if clip:
-        x_0 = x_0.clamp(-1.0, 1.0)
+    x_0 = bounded(parameterization.prediction.x_0(step, parts.mean, x_t), clip)
     mean = parameterization.prediction.mean(step, parts.mean, x_0, x_t)
     return ReverseStep(Gaussian(mean, parameterization.variance.log_variance(step, parts.variance)), x_0)
+
+
+def bounded(x_0: Tensor, clip: Clip) -> Tensor:
+    """Predictions `[batch, channels, *size]` in [-1, 1] for True, as they are for False.
+
+    A number between 0 and 1 is dynamic thresholding (Saharia et al. 2022, for guided sampling): each item is cut at
+    that quantile of its own absolute values, if that is more than 1, and scaled back to [-1, 1].
+    """
+    if clip is False:
+        return x_0
+    if clip is True:
+        return x_0.clamp(-1.0, 1.0)
+    limit = torch.quantile(x_0.flatten(1).abs(), clip, dim=1).clamp(min=1.0).reshape(-1, *[1] * (x_0.ndim - 1))
+    return x_0.clamp(-limit, limit) / limit

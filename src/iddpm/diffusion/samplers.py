@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from iddpm.diffusion.process import Diffusion, Predict
-from iddpm.diffusion.reverse import ReverseStep, reverse_step
+from iddpm.diffusion.reverse import Clip, ReverseStep, reverse_step
 from iddpm.diffusion.schedule import StepCoefficients
 
 
@@ -27,7 +27,7 @@ class SamplerState:
 
 @torch.no_grad()
 def ancestral(
-    diffusion: Diffusion, predict: Predict, x_T: Tensor, noise: Callable[[], Tensor], *, clip: bool = True
+    diffusion: Diffusion, predict: Predict, x_T: Tensor, noise: Callable[[], Tensor], *, clip: Clip = True
 ) -> Iterator[SamplerState]:
     """Draw x_{t-1} from p(x_{t-1} | x_t), from `x_T` (standard normal) down to data (Eq. 3).
 
@@ -35,7 +35,7 @@ def ancestral(
     """
     x = x_T
     for position in reversed(range(len(diffusion.schedule))):
-        _, reverse = _reverse_at(diffusion, predict, x, position, clip)
+        _, reverse = reverse_at(diffusion, predict, x, position, clip)
         x = reverse.distribution.sample(noise()) if position else reverse.distribution.mean
         yield SamplerState(position, x, reverse.x_0)
 
@@ -48,7 +48,7 @@ def ddim(
     noise: Callable[[], Tensor] | None = None,
     *,
     eta: float = 0.0,
-    clip: bool = True,
+    clip: Clip = True,
 ) -> Iterator[SamplerState]:
     """DDIM (Song et al. 2020, Eq. 12): deterministic for eta = 0, as noisy as ancestral with beta-tilde for eta = 1.
 
@@ -58,7 +58,7 @@ def ddim(
         raise ValueError("ddim with eta > 0 needs a source of noise")
     x = x_T
     for position in reversed(range(len(diffusion.schedule))):
-        step, reverse = _reverse_at(diffusion, predict, x, position, clip)
+        step, reverse = reverse_at(diffusion, predict, x, position, clip)
         eps = (step.sqrt_recip_alpha_bar * x - reverse.x_0) / step.sqrt_recipm1_alpha_bar
         sigma = (
             eta
@@ -72,19 +72,20 @@ def ddim(
 
 
 @torch.no_grad()
-def ddim_encode(diffusion: Diffusion, predict: Predict, x_0: Tensor, *, clip: bool = True) -> Iterator[SamplerState]:
+def ddim_encode(diffusion: Diffusion, predict: Predict, x_0: Tensor, *, clip: Clip = True) -> Iterator[SamplerState]:
     """The deterministic chain run from data to noise: `ddim` with eta = 0 leads back to about `x_0`."""
     x = x_0
     for position in range(len(diffusion.schedule)):
-        step, reverse = _reverse_at(diffusion, predict, x, position, clip)
+        step, reverse = reverse_at(diffusion, predict, x, position, clip)
         eps = (step.sqrt_recip_alpha_bar * x - reverse.x_0) / step.sqrt_recipm1_alpha_bar
         x = reverse.x_0 * step.alpha_bar_next.sqrt() + (1 - step.alpha_bar_next).sqrt() * eps
         yield SamplerState(position, x, reverse.x_0)
 
 
-def _reverse_at(
-    diffusion: Diffusion, predict: Predict, x: Tensor, position: int, clip: bool
+def reverse_at(
+    diffusion: Diffusion, predict: Predict, x: Tensor, position: int, clip: Clip
 ) -> tuple[StepCoefficients, ReverseStep]:
+    """The network asked about `x` at one step of the chain: p(x_{t-1} | x_t), and the step's coefficients."""
     schedule = diffusion.schedule
     step = schedule.at_position(position, x)
     output = predict(x, schedule.timestep(position, x.device))
