@@ -7,8 +7,7 @@ network of the same widths; iddpm trains for a `share` of that with its preset. 
 same held-out items in as many steps, and judged by as many samples, drawn in as many evenly spaced steps from the same
 noise; a peer, whose variance is not learned, with the better of its two fixed ones, and all with their averaged
 weights. FD is that of a small classifier's features: of the digits' classes, and of which photograph a crop is from and
-where in it (no public network has seen such crops, and the two photographs have no classes). Writes
-docs/results/quality-DATA.json.
+where in it. Writes docs/results/quality-DATA.json.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ from benchmarks.matched import Size
 from iddpm.config import Config
 from iddpm.data import Dataset, Splits, open_source, scale
 from iddpm.data.dataset import Indices, Levels
-from iddpm.data.scikit import Crops
 from iddpm.diffusion import Diffusion, Parameterization, SeededNoise, ancestral, bits_per_dim
 from iddpm.diffusion.process import Predict
 from iddpm.diffusion.randomness import mixed_seed
@@ -52,8 +50,6 @@ SAMPLES = {"digits": 1000, "photos": 200}
 SAMPLING_STEPS = {"digits": 100, "photos": 50}
 REFERENCE = 1000
 """Of the training items at most, evenly spread, that samples are compared with."""
-PLACES = 4
-"""Vertical bands of each photograph, which tell a crop's class."""
 SHORT: dict[str, dict[str, Any]] = {
     "digits": {},
     "photos": {
@@ -131,8 +127,7 @@ class Judge:
     def __init__(self, data: str, splits: Splits) -> None:
         self._data = data
         self._spec = splits.spec
-        labelled = Places(splits.train) if isinstance(splits.train, Crops) else splits.train
-        trained = train_classifier(labelled)
+        trained = train_classifier(splits.train)
         self._features = ClassifierFeatures(trained.network, trained.accuracy)
         self._reference = Spread(splits.train, REFERENCE)
 
@@ -162,26 +157,6 @@ class Spread(Dataset):
 
     def items(self, indices: Indices) -> Levels:
         return self._whole.items(self._rows[indices])
-
-
-class Places(Dataset):
-    """Crops of photographs, whose class is which photograph they are from, and which vertical band of it."""
-
-    def __init__(self, crops: Crops) -> None:
-        self._crops = crops
-        which, _, column = crops.corners.T
-        self._labels = (which * PLACES + column * PLACES // (column.max() + 1)).astype(np.int64)
-        names = tuple(f"place {label}" for label in range(int(self._labels.max()) + 1))
-        self.spec = crops.spec.model_copy(update={"class_names": names})
-
-    def __len__(self) -> int:
-        return len(self._crops)
-
-    def items(self, indices: Indices) -> Levels:
-        return self._crops.items(indices)
-
-    def labels(self, indices: Indices) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return self._labels[indices]
 
 
 def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:

@@ -61,12 +61,8 @@ def score_batches(
 
     Item i's noise comes from a generator seeded with (seed, i), so its score does not depend on its batch.
     """
+    check_fits(model, dataset)
     spec = dataset.spec
-    if spec.shape != model.spec.shape or spec.levels != model.spec.levels:
-        raise UserError(
-            f"data: items of {'x'.join(map(str, spec.shape))} in {spec.levels} levels, and the model was made for"
-            f" {'x'.join(map(str, model.spec.shape))} in {model.spec.levels}"
-        )
     total = len(dataset) if count is None else count
     if not 0 < total <= len(dataset):
         raise UserError(f"count: there are {len(dataset)} items to score, asked for {total}")
@@ -84,6 +80,16 @@ def score_batches(
             if term.position:
                 yield None
         yield Bound.gathered(prior_bits(diffusion, x_0), terms)
+
+
+def check_fits(model: Model, dataset: Dataset) -> None:
+    """UserError for data that the model was not made for."""
+    spec = dataset.spec
+    if spec.shape != model.spec.shape or spec.levels != model.spec.levels:
+        raise UserError(
+            f"data: items of {'x'.join(map(str, spec.shape))} in {spec.levels} levels, and the model was made for"
+            f" {'x'.join(map(str, model.spec.shape))} in {model.spec.levels}"
+        )
 
 
 @dataclass(frozen=True)

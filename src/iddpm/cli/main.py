@@ -21,12 +21,13 @@ COMMANDS = {
     "evaluate": "judge samples: FD, precision, recall and more, with error bars",
     "reference": "store what evaluations need of a reference, once",
     "compare": "evaluations side by side",
+    "steps": "quality against the number of steps, for every sampler",
     "info": "what a model, a configuration or a preset is",
     "report": "one page about a run: samples, curves, bits/dim",
     "bench": "how fast this machine trains, samples and scores",
 }
 
-WITH_NETWORKS = {"train", "sample", "nll", "plan", "evaluate", "report", "bench"}
+WITH_NETWORKS = {"train", "sample", "nll", "plan", "evaluate", "steps", "report", "bench"}
 
 BAD_INPUT = 2
 DIVERGED = 1

@@ -18,6 +18,9 @@ from iddpm.errors import UserError
 
 if TYPE_CHECKING:
     from iddpm.data import Dataset
+    from iddpm.diffusion import Diffusion
+    from iddpm.diffusion.reverse import Clip
+    from iddpm.diffusion.variances import VarianceChoice
     from iddpm.model import Model
 
 
@@ -37,6 +40,8 @@ class NllArguments:
     """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all, which is the paper's figure."""
     stride: StrideName | None = None
     """Which of them. None takes those of iddpm plan where there is a plan, and uniform ones elsewhere."""
+    error: float | None = None
+    """Estimate from few terms, drawn at random, until the 95 % interval is within so many bits/dim: 0.01, say."""
     seed: int = 0
     """Of the noise: item i depends on the seed and on i alone."""
     variance: VarianceName = "model"
@@ -76,6 +81,8 @@ def run(words: Sequence[str]) -> int:
     )
     diffusion = model.diffusion.strided(steps)
     data, name = _data(model, arguments)
+    if arguments.error is not None:
+        return _estimate(arguments, model, data, name, diffusion, clip, variance)
 
     from iddpm.scoring import ScoreSum, score_batches
 
@@ -115,6 +122,49 @@ def run(words: Sequence[str]) -> int:
     print(
         f"on {score.count} items of {name} in {model.spec.levels} levels,"
         f" {len(score.terms)} steps, {model.weights} weights"
+    )
+    return 0
+
+
+def _estimate(
+    arguments: NllArguments,
+    model: Model,
+    data: Dataset,
+    name: str,
+    diffusion: Diffusion,
+    clip: Clip,
+    variance: VarianceChoice | None,
+) -> int:
+    """What `--error` asks for."""
+    from iddpm.estimation import estimate_bound
+
+    assert arguments.error is not None
+    model.accelerate(calls=100, precision=arguments.precision, compile=arguments.compile, tell=say)
+    work = estimate_bound(
+        model,
+        data,
+        diffusion,
+        error=arguments.error,
+        count=arguments.count,
+        seed=arguments.seed,
+        clip=clip,
+        variance=variance,
+        batch_size=arguments.batch_size,
+    )
+    with ProgressLine("estimating", 1) as line:
+        for found in work:
+            line.note(f"{found.mean:.4f} +- {found.half_width:.4f} after {found.evaluations} evaluations")
+    if found.half_width > arguments.error:
+        say(f"nll: within {found.half_width:.4f}; more would take as long as the whole bound (leave --error out)")
+    if arguments.json:
+        facts = {"data": name, "steps": len(diffusion.schedule), "clip": clip, "variance": arguments.variance}
+        print(json.dumps({**facts, "weights": model.weights, "levels": model.spec.levels, **asdict(found)}))
+        return 0
+    print(f"bits/dim  {found.mean:.4f} +- {found.half_width:.4f} (95 % interval of the mean over these items)")
+    print(
+        f"on {found.count} items of {name} in {model.spec.levels} levels, {len(diffusion.schedule)} steps,"
+        f" {model.weights} weights; {found.evaluations} evaluations of the network, where the whole bound takes"
+        f" {found.of_all}"
     )
     return 0
 

@@ -7,7 +7,7 @@ Read in this order: `schedule` (how data is destroyed), `forward` (q), `paramete
 
 from iddpm.diffusion.forward import diffuse, forward_marginal, posterior
 from iddpm.diffusion.gaussian import Gaussian
-from iddpm.diffusion.likelihood import Bound, BoundTerm, bits_per_dim, bound_terms, prior_bits
+from iddpm.diffusion.likelihood import Bound, BoundTerm, bits_per_dim, bound_terms, prior_bits, single_terms
 from iddpm.diffusion.objectives import VLB, Hybrid, Losses, Objective, Simple
 from iddpm.diffusion.parameterization import Parameterization
 from iddpm.diffusion.process import Diffusion
@@ -54,6 +54,7 @@ __all__ = [
     "posterior",
     "prior_bits",
     "reverse_step",
+    "single_terms",
     "strided",
     "unipc",
 ]

@@ -117,6 +117,19 @@ class Bound:
         )
 
 
+@torch.no_grad()
+def single_terms(
+    diffusion: Diffusion, predict: Predict, x_0: Tensor, positions: Tensor, noise: Tensor, *, clip: Clip = True
+) -> Tensor:
+    """One term of each item's bound, in bits/dim `[batch]`: the one at its own position (int64 `[batch]`)."""
+    schedule = diffusion.schedule
+    step = schedule.at(positions, x_0)
+    x_t = diffuse(step, x_0, noise)
+    timesteps = schedule.timesteps.to(x_0.device)[positions]
+    reverse = reverse_step(step, diffusion.parameterization, predict(x_t, timesteps), x_t, clip=clip)
+    return term_bits(step, reverse, x_0, x_t, diffusion.levels)
+
+
 def bits_per_dim(
     diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: Clip = True
 ) -> Bound:

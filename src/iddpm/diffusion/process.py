@@ -12,9 +12,9 @@ from iddpm.diffusion.respacing import Stride, strided
 from iddpm.diffusion.schedule import NoiseSchedule
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""(x_t `[batch, channels, *size]`, original timestep int64 `[1]` of all of them) -> output `[batch, ...]`: a network
+"""(x_t `[batch, channels, *size]`, original timesteps int64) -> output: a network with its conditions bound.
 
-with its conditions bound. One timestep for the batch, so that whatever depends on it alone is computed once.
+Timesteps are `[1]`, one for the batch, so that whatever depends on it alone is computed once; or `[batch]`.
 """
 
 

@@ -114,6 +114,20 @@ def score_sets(generated: Statistics, real: Statistics, *, seed: int = 0) -> Ite
     yield Scores(generated.moments.count, real.moments.count, estimates, p_same)
 
 
+def distance(generated: Statistics, real: Statistics, *, seed: int = 0) -> Estimate:
+    """The Frechet distance alone. Both sets need their features."""
+    assert generated.features is not None
+    assert real.features is not None
+    ours, theirs = generated.features, real.features
+
+    def of_rows(rows: Tensor, real_rows: Tensor) -> Values:
+        return {"frechet": frechet_distance(Moments.of(ours[rows]), Moments.of(theirs[real_rows]))}
+
+    *_, errors = jackknife(of_rows, len(ours), len(theirs), seed=seed)
+    assert errors is not None
+    return Estimate(frechet_distance(generated.moments, real.moments), errors["frechet"])
+
+
 def check_count(count: int, what: str) -> None:
     """UserError for fewer images than scores need."""
     if count < FEWEST:

@@ -1,0 +1,196 @@
+"""`iddpm steps RUN`: quality against the number of steps, for every sampler, variance and stride."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from iddpm.cli.arguments import parse
+from iddpm.cli.chains import fitting_plan
+from iddpm.cli.models import load_for_use
+from iddpm.cli.networks import Features, network_for
+from iddpm.cli.progress import ProgressStages, say
+from iddpm.cli.sources import ReadingArguments, is_run, open_named
+from iddpm.config import Compile, Precision
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from iddpm.experiments.few_steps import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepsArguments:
+    """What to try, and how to judge it."""
+
+    model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
+    """A run that has been planned (iddpm plan RUN)."""
+    steps: tuple[int, ...] = (5, 10, 25, 50)
+    """Evaluations of the network for a sample; those of the whole chain come besides."""
+    count: int | None = None
+    """Samples for each FD. None takes 1,000, or as many as there are training items where they are fewer."""
+    items: int | None = None
+    """Held-out items for each bits/dim. None takes 256, or all where they are fewer."""
+    features: Features | None = None
+    """Whose features. None takes classifier for data with classes below 32 pixels, inception for other."""
+    feature_weights: str | None = None
+    """The network's file of weights (dinov2: a folder laid out as torch's hub). None looks in torch's hub."""
+    seed: int = 0
+    """Of all samples: image i begins with the same noise in every setting."""
+    weights: str | None = None
+    """raw, ema, or the rate of an average. None takes the first average."""
+    batch_size: int = 128
+    """Images worked on at once."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Precision = "float32"
+    """What the network computes in."""
+    compile: Compile = "auto"
+    """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
+    json: bool = False
+    """Print all results as one JSON object."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(StepsArguments, words, command="steps", description="Judge samples drawn in few steps.")
+    from iddpm.experiments.few_steps import cheapest, settings
+    from iddpm.pictures import save_image
+    from iddpm.report.steps import picture
+
+    study = _study(arguments)
+    wanted = settings(study.model, study.plan, arguments.steps)
+    kept = _Kept(Path(arguments.model) / "steps.json", study, arguments)
+    calls = sum(each.evaluations for each in wanted) * (study.count + study.items) // study.batch_size
+    study.model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
+    with ProgressStages() as stages:
+        for number, setting in enumerate(wanted, 1):
+            if kept.row(setting.method, setting.stride, setting.evaluations) is None:
+                for news in study.judge(setting):
+                    if isinstance(news, dict):
+                        kept.add(news)
+                    else:
+                        stages.update(f"{number}/{len(wanted)} {news.what}", news.done, news.all)
+    rows = [kept.row(each.method, each.stride, each.evaluations) or {} for each in wanted]
+    image = Path(arguments.model) / "steps.png"
+    title = f"{study.count} samples, {study.items} held-out items; bars: standard errors"
+    save_image(image, picture(rows, title))
+    best = cheapest(rows)
+    if arguments.json:
+        print(json.dumps({"rows": rows, "cheapest": best, "picture": str(image)}))
+        return 0
+    print("\n".join(_table(rows)))
+    if best is None:
+        print("no setting is within the 95 % interval of the whole chain's FD; give more steps")
+    else:
+        print(f"cheapest within the 95 % interval of the whole chain's FD: {_flags(best)}")
+    print(image)
+    return 0
+
+
+def _study(arguments: StepsArguments) -> Study:
+    from iddpm.evaluation.scores import check_count
+    from iddpm.evaluation.statistics import Statistics
+    from iddpm.experiments.few_steps import Study
+    from iddpm.judging import collect, images_of_data
+    from iddpm.sampling import sample_conditions
+
+    if not is_run(arguments.model):
+        raise UserError(f"RUN: {arguments.model} is no run; give the folder that iddpm train made")
+    model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
+    whole = len(model.diffusion.schedule)
+    for count in arguments.steps:
+        if not 2 <= count <= whole:
+            raise UserError(f"--steps: must be 2 ... {whole}, the whole chain, got {count}")
+    if arguments.batch_size < 1 or arguments.seed < 0:
+        raise UserError(
+            f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
+        )
+    plan = fitting_plan(model, arguments.model, clip=True)
+    longest = len(plan.plans["model"])
+    if max(arguments.steps, default=0) > longest:
+        raise UserError(f"--steps: {max(arguments.steps)} is more than the {longest} steps that were planned")
+    data = open_named(arguments.model, "RUN", ReadingArguments(), "train")
+    held_out = data.splits.validation
+    if held_out is None:
+        raise UserError(f"{arguments.model}: its data has no held-out part to score")
+    count = min(1000, len(data.dataset)) if arguments.count is None else arguments.count
+    check_count(count, "--count")
+    items = min(256, len(held_out)) if arguments.items is None else arguments.items
+    if not 0 < items <= len(held_out):
+        raise UserError(f"--items: there are {len(held_out)} held-out items, asked for {items}")
+    network = network_for(arguments.features, arguments.feature_weights, arguments.device, data)
+    images = images_of_data(data.dataset, data.what, count=min(10_000, len(data.dataset)))
+    with ProgressStages() as stages:
+        for news in collect(images, network):
+            if isinstance(news, Statistics):
+                real = news
+            else:
+                stages.update(f"looking at {images.count} real images, in batches", news, images.rounds)
+    conditions = sample_conditions(model, data.dataset, count)
+    return Study(model, plan, network, real, held_out, count, items, arguments.seed, arguments.batch_size, conditions)
+
+
+class _Kept:
+    """Rows in a file, so that an interrupted study goes on; those of another study are begun anew."""
+
+    def __init__(self, path: Path, study: Study, arguments: StepsArguments) -> None:
+        from iddpm.plans import subject_of
+
+        self._path = path
+        self._subject = {
+            **subject_of(study.model, clip=True),
+            "plan": study.plan.about,
+            "features": study.network.manifest(),
+            "reference": study.real.manifest["images"]["content"],
+            "count": study.count,
+            "items": study.items,
+            "seed": study.seed,
+            "precision": arguments.precision,
+        }
+        self._rows: list[dict[str, Any]] = []
+        try:
+            kept = json.loads(path.read_text())
+            if kept["subject"] == json.loads(json.dumps(self._subject)):
+                self._rows = kept["rows"]
+                say(f"steps: going on after {len(self._rows)} settings of {path}")
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+
+    def row(self, method: str, stride: str, evaluations: int) -> dict[str, Any] | None:
+        """The row of a setting, if it is done."""
+        key = (method, stride, evaluations)
+        return next((row for row in self._rows if (row["method"], row["stride"], row["evaluations"]) == key), None)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One more row, in the file too."""
+        from iddpm.files import write_json
+
+        self._rows.append(row)
+        write_json(self._path, {"subject": self._subject, "rows": self._rows})
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    lines = [f"{'evaluations':>11}  {'method':<12} {'stride':<10} {'FD':>16}  {'bits/dim':>15}"]
+    for row in rows:
+        fd, bits = row["fd"], row["bits"]
+        shown = "" if bits is None else f"{bits['mean']:.3f} +- {bits['error']:.3f}"
+        lines.append(
+            f"{row['evaluations']:>11}  {row['method']:<12} {row['stride']:<10}"
+            f" {fd['value']:8.3f} +- {fd['error']:5.3f}  {shown:>15}"
+        )
+    return lines
+
+
+def _flags(row: dict[str, Any]) -> str:
+    """How iddpm sample is told to."""
+    words = [f"--steps {row['steps']}", f"--stride {row['stride']}"]
+    if row["sampler"] != "ancestral":
+        words.append(f"--sampler {row['sampler']}")
+    elif row["variance"] != "model":
+        words.append(f"--variance {row['variance']}")
+    return f"{' '.join(words)} (FD {row['fd']['value']:.2f} +- {row['fd']['error']:.2f})"

@@ -1,0 +1,176 @@
+"""Quality on few steps: FD and bits/dim against evaluations of the network, for every sampler, variance and stride."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+from iddpm.data import Dataset
+from iddpm.diffusion import Diffusion
+from iddpm.diffusion.respacing import Stride
+from iddpm.diffusion.variances import FixedVariance, Jacobian, VarianceChoice
+from iddpm.errors import UserError
+from iddpm.evaluation.features import FeatureNetwork
+from iddpm.evaluation.scores import distance
+from iddpm.evaluation.statistics import Statistics
+from iddpm.judging import collect, images_of_model
+from iddpm.model import Model
+from iddpm.plans import StoredPlan
+from iddpm.sampling import SampleConditions, SamplerName, SamplerOptions
+from iddpm.scoring import ScoreSum, score_batches
+
+OWN = "model"
+WHOLE = "whole"
+"""The stride that takes every step of the chain."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way of sampling. evaluations: of the network for each sample, whichever way they are spent."""
+
+    sampler: SamplerName
+    variance: str
+    stride: str
+    evaluations: int
+
+    @property
+    def method(self) -> str:
+        """Sampler and variance in a word."""
+        if self.sampler != "ancestral":
+            return self.sampler
+        return "learned" if self.variance == OWN else self.variance
+
+    @property
+    def steps(self) -> int:
+        """Of the chain: a Jacobian takes another evaluation at each."""
+        return self.evaluations // 2 if self.variance == "jacobian" else self.evaluations
+
+
+SOLVERS: tuple[SamplerName, ...] = ("ddim", "dpm++", "dpm++sde", "unipc")
+
+
+def settings(model: Model, plan: StoredPlan, counts: Sequence[int]) -> list[Setting]:
+    """Everything that can be tried with so many evaluations each, and first the whole chain."""
+    whole = len(model.diffusion.schedule)
+    variances = [OWN, "fixed_small", "fixed_large", *plan.tables, "jacobian"]
+    methods: list[tuple[SamplerName, str]] = [("ancestral", name) for name in variances]
+    methods += [(name, OWN) for name in SOLVERS]
+    few = [
+        Setting(sampler, variance, stride, count)
+        for count, (sampler, variance), stride in product(counts, methods, ("uniform", "quadratic", "planned"))
+    ]
+    return [Setting("ancestral", OWN, WHOLE, whole), *few]
+
+
+class Progress(NamedTuple):
+    """`done` of `all` are done of `what`."""
+
+    what: str
+    done: int
+    all: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all settings of a model are judged by.
+
+    real: statistics of the data that samples are compared with, in the features of `network`. held_out: the data that
+    is scored, `items` of it, for the samplers that have a likelihood.
+    """
+
+    model: Model
+    plan: StoredPlan
+    network: FeatureNetwork
+    real: Statistics
+    held_out: Dataset
+    count: int
+    items: int
+    seed: int = 0
+    batch_size: int = 128
+    conditions: SampleConditions | None = None
+
+    def judge(self, setting: Setting) -> Iterator[Progress | dict[str, Any]]:
+        """Yields progress, and in the end the row of a table (JSON)."""
+        stride, variance = self._stride(setting), self._variance(setting)
+        name = f"{setting.method}, {setting.stride}, {setting.evaluations}"
+        options = SamplerOptions(stride, setting.sampler, variance=variance)
+        images = images_of_model(
+            self.model,
+            options,
+            {"source": "the model"},
+            count=self.count,
+            seed=self.seed,
+            conditions=self.conditions,
+            batch_size=self.batch_size,
+        )
+        for news in collect(images, self.network):
+            if isinstance(news, int):
+                yield Progress(f"drawing ({name})", news, images.rounds)
+            else:
+                found = distance(news, self.real)
+        row: dict[str, Any] = {
+            "method": setting.method,
+            "sampler": setting.sampler,
+            "variance": setting.variance,
+            "stride": setting.stride,
+            "evaluations": setting.evaluations,
+            "steps": setting.steps,
+            "fd": {"value": found.value, "error": found.error},
+            "bits": None,
+        }
+        if setting.sampler == "ancestral":
+            for bits in self._bits(self.model.diffusion.strided(stride), variance, name):
+                if isinstance(bits, Progress):
+                    yield bits
+                else:
+                    row["bits"] = bits
+        yield row
+
+    def _bits(
+        self, diffusion: Diffusion, variance: VarianceChoice | None, name: str
+    ) -> Iterator[Progress | dict[str, float]]:
+        total = ScoreSum()
+        work = score_batches(
+            self.model,
+            self.held_out,
+            diffusion,
+            count=self.items,
+            seed=self.seed,
+            clip=True,
+            variance=variance,
+            batch_size=self.batch_size,
+        )
+        rounds = -(-self.items // self.batch_size) * len(diffusion.schedule)
+        for done, bound in enumerate(work, 1):
+            if bound is not None:
+                total.add(bound)
+            yield Progress(f"scoring ({name})", done, rounds)
+        score = total.result(diffusion)
+        yield {"mean": score.total.mean, "error": score.total.error}
+
+    def _stride(self, setting: Setting) -> Stride | None:
+        if setting.stride == WHOLE:
+            return None
+        if setting.steps < 1:
+            raise UserError(f"--steps: {setting.evaluations} is too few for a Jacobian's variance; give 2 or more")
+        if setting.stride == "planned":
+            return self.plan.chain(setting.steps, setting.variance)
+        return f"{'' if setting.stride == 'uniform' else setting.stride}{setting.steps}"
+
+    def _variance(self, setting: Setting) -> VarianceChoice | None:
+        if setting.variance == OWN:
+            return None
+        if setting.variance == "jacobian":
+            return Jacobian(self.seed)
+        table = self.plan.tables.get(setting.variance)
+        return FixedVariance(setting.variance) if table is None else table
+
+
+def cheapest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The setting of fewest evaluations whose FD is within the 95 % interval of the whole chain's, if there is one."""
+    whole = next(row for row in rows if row["stride"] == WHOLE)
+    most = whole["fd"]["value"] + 1.96 * whole["fd"]["error"]
+    good = [row for row in rows if row["stride"] != WHOLE and row["fd"]["value"] <= most]
+    return min(good, key=lambda row: (row["evaluations"], row["fd"]["value"]), default=None)

@@ -1,0 +1,104 @@
+"""The picture of quality against steps."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+STYLES = {
+    "learned": ("#1b4f8a", "o", "-"),
+    "calibrated": ("#2a9d8f", "s", "-"),
+    "analytic": ("#8ab17d", "s", "--"),
+    "fixed_small": ("#999999", "v", "--"),
+    "fixed_large": ("#555555", "^", "--"),
+    "jacobian": ("#b79ced", "D", ":"),
+    "ddim": ("#e9a03b", "o", "-"),
+    "dpm++": ("#d1495b", "P", "-"),
+    "dpm++sde": ("#d1495b", "X", "--"),
+    "unipc": ("#7a1f3d", "*", "-"),
+}
+NAMES = {
+    "learned": "learned variance (the paper's)",
+    "calibrated": "calibrated variance",
+    "analytic": "analytic variance",
+    "fixed_small": "fixed variance, $\\tilde\\beta$",
+    "fixed_large": "fixed variance, $\\beta$",
+    "jacobian": "Jacobian's variance (2 evaluations a step)",
+    "ddim": "DDIM",
+    "dpm++": "DPM-Solver++ 2M",
+    "dpm++sde": "DPM-Solver++ 2M, SDE",
+    "unipc": "UniPC",
+}
+STRIDES = {"uniform": "evenly spaced steps", "quadratic": "quadratic steps", "planned": "planned steps"}
+
+
+def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
+    """FD (above) and bits/dim (below) against evaluations of the network, a column for each stride.
+
+    rows: as `experiments.few_steps.Study.judge` gives them, with the whole chain's.
+    """
+    whole = next(row for row in rows if row["stride"] == "whole")
+    strides = [stride for stride in STRIDES if any(row["stride"] == stride for row in rows)]
+    figure = Figure(figsize=(4.1 * len(strides), 7.2), layout="constrained", dpi=110)
+    figure.suptitle(title, fontsize=11)
+    panels = figure.subplots(2, len(strides), sharex=True, sharey="row", squeeze=False)
+    for column, stride in enumerate(strides):
+        for panel, key, value, label in (
+            (panels[0, column], "fd", "value", "Frechet distance"),
+            (panels[1, column], "bits", "mean", "bits/dim, held out"),
+        ):
+            _draw(panel, [row for row in rows if row["stride"] == stride], key, value)
+            known = whole[key]
+            panel.axhspan(
+                known[value] - 1.96 * known["error"],
+                known[value] + 1.96 * known["error"],
+                color="#000",
+                alpha=0.1,
+                lw=0,
+            )
+            panel.axhline(known[value], color="#000", linewidth=0.8)
+            if column == 0:
+                panel.set_ylabel(label)
+        panels[0, column].set_title(STRIDES[stride], fontsize=10)
+        panels[1, column].set_xlabel("evaluations of the network for a sample")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    panels[0, 0].text(
+        0.02,
+        0.02,
+        f"line and band: the whole chain, {whole['steps']} steps",
+        transform=panels[0, 0].transAxes,
+        fontsize=8,
+    )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image.open(buffer)
+
+
+def _draw(panel: Axes, rows: list[dict[str, Any]], key: str, value: str) -> None:
+    for method, (colour, marker, line) in STYLES.items():
+        found = sorted(
+            (row["evaluations"], row[key][value], row[key]["error"])
+            for row in rows
+            if row["method"] == method and row[key] is not None
+        )
+        if found:
+            counts, values, errors = zip(*found, strict=True)
+            panel.errorbar(
+                counts, values, errors, color=colour, marker=marker, linestyle=line, markersize=5, linewidth=1.2,
+                elinewidth=0.7, label=NAMES[method],
+            )  # fmt: skip
+    ticks = sorted({row["evaluations"] for row in rows})
+    panel.set(xscale="log", yscale="log")
+    panel.set_xticks(ticks, [str(tick) for tick in ticks])
+    panel.minorticks_off()
+    panel.grid(alpha=0.3)
+    panel.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from iddpm.data import Splits, open_source
+from iddpm.errors import UserError
+from iddpm.estimation import BoundEstimate, estimate_bound
+from iddpm.model import Model
+from iddpm.presets import preset
+from iddpm.scoring import score
+
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return open_source(preset("digits").data)
+
+
+@pytest.fixture(scope="module")
+def model(splits: Splits) -> Model:
+    config = preset("digits")
+    small = config.network.model_copy(update={"channels": 32, "channel_multipliers": (1,), "attention_resolutions": ()})
+    torch.manual_seed(0)
+    fresh = Model.fresh(config.model_copy(update={"network": small}), splits.spec)
+    torch.nn.init.normal_(fresh.network.conv_out.weight, std=0.02)  # fresh networks say 0 to everything
+    return fresh
+
+
+def last(model: Model, splits: Splits, seed: int, error: float = 0.05, stride: str = "50") -> BoundEstimate:
+    assert splits.validation is not None
+    *_, found = estimate_bound(
+        model, splits.validation, model.diffusion.strided(stride), error=error, count=COUNT, seed=seed
+    )
+    return found
+
+
+def test_intervals_cover_the_exact_bound(model: Model, splits: Splits) -> None:
+    """40 intervals of 95 %, of which all but a few have to cover; (36 or fewer of 40 have a chance of 5 %)."""
+    assert splits.validation is not None
+    exact = sum(
+        score(model, splits.validation, count=COUNT, steps="50", seed=1000 + seed).total.mean for seed in range(8)
+    )
+    found = [last(model, splits, seed, error=0.2) for seed in range(40)]
+    covered = sum(abs(each.mean - exact / 8) <= each.half_width for each in found)
+    assert covered >= 34
+    assert all(each.half_width <= 0.2 for each in found)
+    mean = sum(each.mean for each in found) / 40
+    assert mean == pytest.approx(exact / 8, abs=3 * 0.1 / 40**0.5)
+
+
+def test_a_seed_means_the_same(model: Model, splits: Splits) -> None:
+    one, two, other = (last(model, splits, seed, error=0.3) for seed in (3, 3, 4))
+    assert one == two
+    assert one.mean != other.mean
+    assert replace(one, mean=0.0, half_width=0.0).count == COUNT
+
+
+def test_narrower_takes_more_until_all_would_be_cheaper(model: Model, splits: Splits) -> None:
+    wide, narrow = last(model, splits, 0, error=0.5), last(model, splits, 0, error=0.2)
+    assert wide.evaluations < narrow.evaluations
+    hopeless = last(model, splits, 0, error=1e-6, stride="20")
+    assert hopeless.evaluations <= hopeless.of_all == COUNT * 20
+    assert hopeless.half_width > 1e-6
+
+
+@pytest.mark.parametrize("error", [0.0, -1.0, float("nan")])
+def test_mistakes(model: Model, splits: Splits, error: float) -> None:
+    with pytest.raises(UserError, match="error: must be above 0"):
+        last(model, splits, 0, error=error)
