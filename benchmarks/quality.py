@@ -28,8 +28,8 @@ from benchmarks.compare import processor
 from benchmarks.contestants import DenoisingDiffusionPytorch, DiffusersLibrary, T
 from benchmarks.matched import Size
 from iddpm.config import Config
-from iddpm.data import Dataset, Splits, open_source, scale
-from iddpm.data.dataset import Indices, Levels
+from iddpm.data import Splits, open_source, scale
+from iddpm.data.dataset import Rows
 from iddpm.diffusion import Diffusion, Parameterization, SeededNoise, ancestral, bits_per_dim
 from iddpm.diffusion.process import Predict
 from iddpm.diffusion.randomness import mixed_seed
@@ -129,7 +129,8 @@ class Judge:
         self._spec = splits.spec
         trained = train_classifier(splits.train)
         self._features = ClassifierFeatures(trained.network, trained.accuracy)
-        self._reference = Spread(splits.train, REFERENCE)
+        count = len(splits.train)
+        self._reference = Rows(splits.train, np.linspace(0, count - 1, min(REFERENCE, count)).astype(np.int64))
 
     @torch.no_grad()
     def distance(self, diffusion: Diffusion, predict: Predict) -> dict[str, float]:
@@ -142,21 +143,6 @@ class Judge:
             drawn.append(last.x)
         found = evaluate(torch.cat(drawn), self._reference, self._features).estimates["frechet"]
         return {"value": found.value, "error": found.error or 0.0}
-
-
-class Spread(Dataset):
-    """At most `count` items of a dataset, evenly spread."""
-
-    def __init__(self, whole: Dataset, count: int) -> None:
-        self.spec = whole.spec
-        self._whole = whole
-        self._rows = np.linspace(0, len(whole) - 1, min(count, len(whole))).astype(np.int64)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def items(self, indices: Indices) -> Levels:
-        return self._whole.items(self._rows[indices])
 
 
 def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -20,7 +20,10 @@ from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
-    from iddpm.experiments.few_steps import Study
+    from iddpm.experiments.few_steps import Setting, Study
+    from iddpm.model import Model
+
+USUAL = (5, 10, 25, 50)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +32,18 @@ class StepsArguments:
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
     """A run that has been planned (iddpm plan RUN)."""
-    steps: tuple[int, ...] = (5, 10, 25, 50)
-    """Evaluations of the network for a sample; those of the whole chain come besides."""
+    steps: tuple[int, ...] | None = None
+    """Evaluations of the network for a sample, beside the whole chain. None takes 5, 10, 25 and 50, if it is longer."""
     count: int | None = None
     """Samples for each FD. None takes 1,000, or as many as there are training items where they are fewer."""
     items: int | None = None
-    """Held-out items for each bits/dim. None takes 256, or all where they are fewer."""
+    """Score the last so many held-out items (a plan is made on the first). None takes 256, or all if they are fewer."""
+    whole: int | None = None
+    """So many evenly spaced steps stand for the whole chain, if that would take too long. None takes all."""
+    methods: tuple[str, ...] | None = None
+    """Try only some of learned, fixed_small, fixed_large, analytic, calibrated, jacobian, ddim, dpm++ ..."""
+    strides: tuple[Literal["uniform", "quadratic", "planned"], ...] = ("uniform", "quadratic", "planned")
+    """Try these only."""
     features: Features | None = None
     """Whose features. None takes classifier for data with classes below 32 pixels, inception for other."""
     feature_weights: str | None = None
@@ -63,9 +72,9 @@ def run(words: Sequence[str]) -> int:
     from iddpm.report.steps import picture
 
     study = _study(arguments)
-    wanted = settings(study.model, study.plan, arguments.steps)
+    wanted = _wanted(arguments, settings(study.plan, _counts(arguments, study.model), _whole(arguments, study.model)))
     kept = _Kept(Path(arguments.model) / "steps.json", study, arguments)
-    calls = sum(each.evaluations for each in wanted) * (study.count + study.items) // study.batch_size
+    calls = sum(each.evaluations for each in wanted) * (study.count + len(study.held_out)) // study.batch_size
     study.model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
     with ProgressStages() as stages:
         for number, setting in enumerate(wanted, 1):
@@ -77,7 +86,7 @@ def run(words: Sequence[str]) -> int:
                         stages.update(f"{number}/{len(wanted)} {news.what}", news.done, news.all)
     rows = [kept.row(each.method, each.stride, each.evaluations) or {} for each in wanted]
     image = Path(arguments.model) / "steps.png"
-    title = f"{study.count} samples, {study.items} held-out items; bars: standard errors"
+    title = f"{study.count} samples, {len(study.held_out)} held-out items; bars: standard errors"
     save_image(image, picture(rows, title))
     best = cheapest(rows)
     if arguments.json:
@@ -93,6 +102,9 @@ def run(words: Sequence[str]) -> int:
 
 
 def _study(arguments: StepsArguments) -> Study:
+    import numpy as np
+
+    from iddpm.data.dataset import Rows
     from iddpm.evaluation.scores import check_count
     from iddpm.evaluation.statistics import Statistics
     from iddpm.experiments.few_steps import Study
@@ -102,18 +114,21 @@ def _study(arguments: StepsArguments) -> Study:
     if not is_run(arguments.model):
         raise UserError(f"RUN: {arguments.model} is no run; give the folder that iddpm train made")
     model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
-    whole = len(model.diffusion.schedule)
-    for count in arguments.steps:
+    whole = _whole(arguments, model)
+    counts = _counts(arguments, model)
+    for count in counts:
         if not 2 <= count <= whole:
             raise UserError(f"--steps: must be 2 ... {whole}, the whole chain, got {count}")
+    if arguments.steps == () or arguments.strides == ():
+        raise UserError("--steps and --strides: there is nothing to try; name some, or leave them out")
     if arguments.batch_size < 1 or arguments.seed < 0:
         raise UserError(
             f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
         )
     plan = fitting_plan(model, arguments.model, clip=True)
     longest = len(plan.plans["model"])
-    if max(arguments.steps, default=0) > longest:
-        raise UserError(f"--steps: {max(arguments.steps)} is more than the {longest} steps that were planned")
+    if max(counts, default=0) > longest:
+        raise UserError(f"--steps: {max(counts)} is more than the {longest} steps that were planned")
     data = open_named(arguments.model, "RUN", ReadingArguments(), "train")
     held_out = data.splits.validation
     if held_out is None:
@@ -123,6 +138,7 @@ def _study(arguments: StepsArguments) -> Study:
     items = min(256, len(held_out)) if arguments.items is None else arguments.items
     if not 0 < items <= len(held_out):
         raise UserError(f"--items: there are {len(held_out)} held-out items, asked for {items}")
+    scored = Rows(held_out, np.arange(len(held_out) - items, len(held_out)))
     network = network_for(arguments.features, arguments.feature_weights, arguments.device, data)
     images = images_of_data(data.dataset, data.what, count=min(10_000, len(data.dataset)))
     with ProgressStages() as stages:
@@ -132,7 +148,33 @@ def _study(arguments: StepsArguments) -> Study:
             else:
                 stages.update(f"looking at {images.count} real images, in batches", news, images.rounds)
     conditions = sample_conditions(model, data.dataset, count)
-    return Study(model, plan, network, real, held_out, count, items, arguments.seed, arguments.batch_size, conditions)
+    return Study(model, plan, network, real, scored, count, arguments.seed, arguments.batch_size, conditions)
+
+
+def _whole(arguments: StepsArguments, model: Model) -> int:
+    longest = len(model.diffusion.schedule)
+    whole = longest if arguments.whole is None else arguments.whole
+    if not 2 <= whole <= longest:
+        raise UserError(f"--whole: must be 2 ... {longest}, the length of the chain, got {whole}")
+    return whole
+
+
+def _counts(arguments: StepsArguments, model: Model) -> tuple[int, ...]:
+    if arguments.steps is not None:
+        return arguments.steps
+    return tuple(count for count in USUAL if count < _whole(arguments, model))
+
+
+def _wanted(arguments: StepsArguments, every: list[Setting]) -> list[Setting]:
+    """The settings that were asked for, and the whole chain's."""
+    whole, *few = every
+    known = list(dict.fromkeys(each.method for each in few))
+    methods = known if arguments.methods is None else arguments.methods
+    unknown = [name for name in methods if name not in known]
+    if unknown or not methods:
+        wrong = unknown[0] if unknown else "none"
+        raise UserError(f"--methods: {wrong} is not known here; use some of {', '.join(known)}")
+    return [whole, *(each for each in few if each.method in methods and each.stride in arguments.strides)]
 
 
 class _Kept:
@@ -148,7 +190,7 @@ class _Kept:
             "features": study.network.manifest(),
             "reference": study.real.manifest["images"]["content"],
             "count": study.count,
-            "items": study.items,
+            "items": len(study.held_out),
             "seed": study.seed,
             "precision": arguments.precision,
         }

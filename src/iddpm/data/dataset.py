@@ -68,6 +68,24 @@ class ArrayDataset(Dataset):
         return ArrayDataset(self.spec, self._array, self._labels, self._rows[rows])
 
 
+class Rows(Dataset):
+    """Some items of a dataset, by their rows, without copying any."""
+
+    def __init__(self, whole: Dataset, rows: Indices) -> None:
+        self.spec = whole.spec
+        self._whole = whole
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def items(self, indices: Indices) -> Levels:
+        return self._whole.items(self._rows[indices])
+
+    def labels(self, indices: Indices) -> NDArray[np.int64] | None:
+        return self._whole.labels(self._rows[indices])
+
+
 @dataclass(frozen=True)
 class Splits:
     """The data to train on and the data held out, which never overlap."""

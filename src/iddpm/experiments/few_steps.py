@@ -23,7 +23,7 @@ from iddpm.scoring import ScoreSum, score_batches
 
 OWN = "model"
 WHOLE = "whole"
-"""The stride that takes every step of the chain."""
+"""The stride that others are compared with: every step of the chain, or very many."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,17 @@ class Setting:
 SOLVERS: tuple[SamplerName, ...] = ("ddim", "dpm++", "dpm++sde", "unipc")
 
 
-def settings(model: Model, plan: StoredPlan, counts: Sequence[int]) -> list[Setting]:
-    """Everything that can be tried with so many evaluations each, and first the whole chain."""
-    whole = len(model.diffusion.schedule)
+STRIDES = ("uniform", "quadratic", "planned")
+
+
+def settings(plan: StoredPlan, counts: Sequence[int], whole: int) -> list[Setting]:
+    """Everything that can be tried with so many evaluations each, and first the chain of `whole` steps."""
     variances = [OWN, "fixed_small", "fixed_large", *plan.tables, "jacobian"]
     methods: list[tuple[SamplerName, str]] = [("ancestral", name) for name in variances]
     methods += [(name, OWN) for name in SOLVERS]
     few = [
         Setting(sampler, variance, stride, count)
-        for count, (sampler, variance), stride in product(counts, methods, ("uniform", "quadratic", "planned"))
+        for count, (sampler, variance), stride in product(counts, methods, STRIDES)
     ]
     return [Setting("ancestral", OWN, WHOLE, whole), *few]
 
@@ -77,7 +79,7 @@ class Study:
     """What all settings of a model are judged by.
 
     real: statistics of the data that samples are compared with, in the features of `network`. held_out: the data that
-    is scored, `items` of it, for the samplers that have a likelihood.
+    is scored, all of it, for the samplers that have a likelihood.
     """
 
     model: Model
@@ -86,7 +88,6 @@ class Study:
     real: Statistics
     held_out: Dataset
     count: int
-    items: int
     seed: int = 0
     batch_size: int = 128
     conditions: SampleConditions | None = None
@@ -136,13 +137,13 @@ class Study:
             self.model,
             self.held_out,
             diffusion,
-            count=self.items,
+            count=len(self.held_out),
             seed=self.seed,
             clip=True,
             variance=variance,
             batch_size=self.batch_size,
         )
-        rounds = -(-self.items // self.batch_size) * len(diffusion.schedule)
+        rounds = -(-len(self.held_out) // self.batch_size) * len(diffusion.schedule)
         for done, bound in enumerate(work, 1):
             if bound is not None:
                 total.add(bound)
@@ -152,7 +153,7 @@ class Study:
 
     def _stride(self, setting: Setting) -> Stride | None:
         if setting.stride == WHOLE:
-            return None
+            return str(setting.steps)
         if setting.steps < 1:
             raise UserError(f"--steps: {setting.evaluations} is too few for a Jacobian's variance; give 2 or more")
         if setting.stride == "planned":

@@ -11,6 +11,7 @@ matplotlib.use("agg")
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 from PIL import Image
 
 STYLES = {
@@ -37,6 +38,8 @@ NAMES = {
     "dpm++sde": "DPM-Solver++ 2M, SDE",
     "unipc": "UniPC",
 }
+MOST = {"fd": 100.0, "bits": 3.0}
+"""Times the whole chain's value: what is worse is cut off."""
 STRIDES = {"uniform": "evenly spaced steps", "quadratic": "quadratic steps", "planned": "planned steps"}
 
 
@@ -67,6 +70,8 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
             panel.axhline(known[value], color="#000", linewidth=0.8)
             if column == 0:
                 panel.set_ylabel(label)
+                values = [row[key][value] for row in rows if row[key] is not None]
+                panel.set_ylim(0.9 * max(min(values), 1e-3), 1.1 * min(max(values), MOST[key] * known[value]))
         panels[0, column].set_title(STRIDES[stride], fontsize=10)
         panels[1, column].set_xlabel("evaluations of the network for a sample")
     handles, labels = panels[0, 0].get_legend_handles_labels()
@@ -100,5 +105,7 @@ def _draw(panel: Axes, rows: list[dict[str, Any]], key: str, value: str) -> None
     panel.set(xscale="log", yscale="log")
     panel.set_xticks(ticks, [str(tick) for tick in ticks])
     panel.minorticks_off()
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     panel.grid(alpha=0.3)
     panel.spines[["top", "right"]].set_visible(False)

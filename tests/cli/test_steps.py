@@ -1,0 +1,131 @@
+"""Quality against steps, and what it is made of, on the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from iddpm.cli.main import main
+from iddpm.experiments import few_steps
+from tests.cli.test_journeys import TINY_FLAGS
+from tests.cli.test_plan import as_json
+
+FEW = ["--steps", "4", "--count", "100", "--items", "10", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "a"
+    assert main(["train", "digits", "--run", str(path), *TINY_FLAGS]) == 0
+    assert main(["plan", str(path), "--count", "40", "--device", "cpu"]) == 0
+    return path
+
+
+def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
+    planned: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = few_steps.Study.judge
+    begun: list[few_steps.Setting] = []
+
+    def interrupt(self: few_steps.Study, setting: few_steps.Setting):  # type: ignore[no-untyped-def]
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        begun.append(setting)
+        yield from judge(self, setting)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(few_steps.Study, "judge", interrupt)
+        assert main(["steps", str(planned), *FEW]) == 130
+    assert not (planned / "steps.png").exists()
+    capsys.readouterr()
+    assert main(["steps", str(planned), *FEW]) == 0
+    said = capsys.readouterr()
+    assert "steps: going on after 3 settings" in said.err
+    lines = said.out.splitlines()
+    assert len(lines) == 1 + 1 + 30 + 2  # a head, the whole chain, ten methods by three strides, two lines
+    assert re.search(r"cheapest within .*: --steps \d+ --stride \w+|no setting is within", lines[-2])
+    assert lines[-1] == str(planned / "steps.png")
+    with Image.open(planned / "steps.png") as image:
+        assert image.size[0] > 1000
+    found = as_json(capsys, "steps", planned, *FEW)  # all of it is kept
+    whole, *rows = found["rows"]
+    assert (whole["evaluations"], whole["stride"]) == (20, "whole")
+    by = {(row["method"], row["stride"]): row for row in rows}
+    assert by["jacobian", "uniform"]["steps"] == 2
+    assert by["unipc", "planned"]["bits"] is None
+    direct = as_json(capsys, "nll", planned, "--count", "10", "--steps", "4", "--stride", "planned")
+    assert by["learned", "planned"]["bits"]["mean"] == pytest.approx(direct["total"]["mean"], rel=1e-5)
+
+
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large", "analytic", "calibrated", "jacobian"])
+def test_other_variances(planned: Path, variance: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--steps", "4", "--variance", variance, "--stride", "uniform"]
+    own = as_json(capsys, "nll", planned, "--count", "10", "--steps", "4", "--stride", "uniform")
+    other = as_json(capsys, "nll", planned, "--count", "10", *words)
+    assert other["variance"] == variance
+    assert other["total"]["mean"] != own["total"]["mean"]
+    if variance in ("analytic", "calibrated"):
+        assert other["total"]["mean"] < own["total"]["mean"]
+    assert main(["sample", str(planned), *words, "--count", "2", "--out", str(planned / "a.png")]) == 0
+
+
+@pytest.mark.parametrize("sampler", ["dpm++", "dpm++sde", "unipc"])
+def test_solvers(planned: Path, sampler: str, tmp_path: Path) -> None:
+    words = ["sample", str(planned), "--steps", "5", "--stride", "uniform", "--count", "2", "--sampler", sampler]
+    assert main([*words, "--out", str(tmp_path / "a.png")]) == 0
+    assert main([*words, "--out", str(tmp_path / "b.png"), "--threshold", "0.9"]) == 0
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_bits_per_dim_on_a_budget(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exact = as_json(capsys, "nll", planned, "--count", "50")
+    found = as_json(capsys, "nll", planned, "--count", "50", "--error", "0.2")
+    assert found["half_width"] <= 0.2
+    assert abs(found["mean"] - exact["total"]["mean"]) < 0.4
+    assert found["evaluations"] < found["of_all"] == 50 * 20
+    assert main(["nll", str(planned), "--count", "50", "--error", "0.000001"]) == 0
+    said = capsys.readouterr()
+    assert "more would take as long as the whole bound" in said.err
+    assert re.match(r"bits/dim  \d\.\d+ \+- \d\.\d+ \(95 % interval", said.out)
+
+
+BAD = {
+    "no plan": (["steps", "BARE"], "there is no plan; make one with iddpm plan"),
+    "no plan for a variance": (["nll", "BARE", "--variance", "analytic"], "is found by iddpm plan; run iddpm plan"),
+    "no run": (["steps", "nothing"], "nothing is no run"),
+    "too few steps": (["steps", "RUN", "--steps", "1"], "--steps: must be 2 ... 20"),
+    "too many steps": (["steps", "RUN", "--steps", "21"], "--steps: must be 2 ... 20"),
+    "too few samples": (["steps", "RUN", "--count", "5"], "scores need at least 100 images"),
+    "items": (["steps", "RUN", "--items", "301"], "--items: there are 300 held-out items"),
+    "eta of a solver": (["sample", "RUN", "--sampler", "unipc", "--eta", "1"], "unipc has no eta"),
+    "variance of a solver": (
+        ["sample", "RUN", "--sampler", "dpm++", "--variance", "fixed_large"],
+        "variance: fixed_large is for the ancestral sampler; dpm++ has none",
+    ),
+    "two ways of clipping": (["sample", "RUN", "--no-clip", "--threshold", "0.9"], "--threshold: is a way of clipping"),
+    "threshold": (["nll", "RUN", "--threshold", "0"], "--threshold: is a quantile"),
+    "error": (["nll", "RUN", "--error", "0"], "error: must be above 0"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_mistakes_are_one_line_and_exit_code_2(
+    planned: Path, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, message = BAD[name]
+    bare = Path(shutil.copytree(planned, tmp_path / "bare"))
+    (bare / "plan.npz").unlink()
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    places = {"RUN": str(planned), "BARE": str(bare)}
+    assert main([places.get(word, word) for word in words]) == 2
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if line.startswith("iddpm: ")]
+    assert (said.out, len(lines)) == ("", 1)
+    assert message in lines[0]
+    assert json.loads((planned / "config.json").read_text())
