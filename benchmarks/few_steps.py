@@ -28,7 +28,7 @@ STRIDES = ("uniform", "quadratic", "planned")
 
 @dataclass(frozen=True)
 class Data:
-    """How a dataset is studied. close: how far planned chains of so many steps may be from the whole chain's bits/dim."""
+    """How a dataset is studied. close: within how many bits/dim of the whole chain so many planned steps should be."""
 
     train: str
     plan: str
@@ -88,6 +88,120 @@ def together(studies: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def find(rows: list[dict[str, Any]], method: str, stride: str, evaluations: int) -> dict[str, Any]:
+    """The row of a setting."""
+    key = (method, stride, evaluations)
+    return next(row for row in rows if (row["method"], row["stride"], row["evaluations"]) == key)
+
+
+def shown(pair: tuple[float, float], digits: int = 3) -> str:
+    """A mean with its error."""
+    return f"{pair[0]:.{digits}f} ± {pair[1]:.{digits}f}"
+
+
+def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
+    """What was asked of few steps, and what came of it, as rows of a table."""
+    whole = [found["rows"][0] for found in studies]
+    chain = f"{whole[0]['steps']} steps"
+    lines = []
+    worst = max(
+        row["planned"]["model"] - min(row["uniform"], row["quadratic"]) for found in studies for row in found["planned"]
+    )
+    lines.append(
+        f"| planned below uniform and quadratic steps on what was planned on | 0 | worst difference {worst:.4f} |"
+    )
+    counts = sorted({row["evaluations"] for row in studies[0]["rows"][1:]})
+    differences = [
+        find(found["rows"], "learned", "planned", count)["bits"]["mean"]
+        - min(find(found["rows"], "learned", stride, count)["bits"]["mean"] for stride in STRIDES[:2])
+        for found in studies
+        for count in counts
+    ]
+    lines.append(f"| and on held-out items that were not | 0 | worst difference {max(differences):.4f} |")
+    for count, most in DATA[data].close.items():
+        above = mean(
+            [
+                find(found["rows"], "learned", "planned", count)["bits"]["mean"] - found["rows"][0]["bits"]["mean"]
+                for found in studies
+            ]
+        )
+        lines.append(f"| {count} planned steps above the {chain}, bits/dim | {most} | {shown(above)} |")
+    rows = together(studies)
+    best = min((row for row in rows if row["evaluations"] == 25), key=lambda row: row["fd"]["value"])
+    name = f"{best['method']}, {best['stride']}"
+    ratio = mean(
+        [
+            find(found["rows"], best["method"], best["stride"], 25)["fd"]["value"] / found["rows"][0]["fd"]["value"]
+            for found in studies
+        ]
+    )
+    lines.append(f"| FD at 25 evaluations ({name}) over that of the {chain} | 1.1 | {shown(ratio, 2)} |")
+    at_ten = [row for row in rows if row["evaluations"] == 10]
+    best = min(at_ten, key=lambda row: row["fd"]["value"])
+    for fixed in ("fixed_small", "fixed_large"):
+        known = [row for row in at_ten if (row["method"], row["stride"]) == (fixed, "uniform")]
+        if known:
+            ratio = mean(
+                [
+                    find(found["rows"], fixed, "uniform", 10)["fd"]["value"]
+                    / find(found["rows"], best["method"], best["stride"], 10)["fd"]["value"]
+                    for found in studies
+                ]
+            )
+            name = f"{best['method']}, {best['stride']}"
+            lines.append(f"| FD at 10 evaluations: {fixed}, uniform, over the best ({name}) | 2 | {shown(ratio, 2)} |")
+    return lines
+
+
+def table(rows: list[dict[str, Any]], key: str, value: str, digits: int) -> list[str]:
+    """Settings by evaluations: a line for each method and stride."""
+    counts = sorted({row["evaluations"] for row in rows if row["stride"] != "whole"})
+    lines = [f"| method | stride | {' | '.join(map(str, counts))} |", f"|---|---|{'---|' * len(counts)}"]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        for stride in STRIDES:
+            found = [row for row in rows if (row["method"], row["stride"]) == (method, stride) and row[key] is not None]
+            if found:
+                by = {row["evaluations"]: shown((row[key][value], row[key]["error"]), digits) for row in found}
+                lines.append(f"| {method} | {stride} | {' | '.join(by.get(count, '') for count in counts)} |")
+    return lines
+
+
+def page(data: str, studies: list[dict[str, Any]]) -> str:
+    """All of it for a person."""
+    rows, settings = together(studies), DATA[data]
+    whole = rows[0]
+    lines = [
+        f"# Few steps: {data}",
+        "",
+        f"`python -m benchmarks.few_steps {data}` made this page from {len(studies)} runs that differ in their seed:",
+        "",
+        "```sh",
+        f"iddpm train {data} --run RUN --training.seed SEED {settings.train}".rstrip(),
+        f"iddpm plan RUN {settings.plan}",
+        f"iddpm steps RUN {settings.steps}",
+        "```",
+        "",
+        "All figures are means over runs, ± the standard error of the mean. What counts are evaluations of the network",
+        "for a sample: the Jacobian's variance takes two a step.",
+        "",
+        f"![quality against steps](few-steps-{data}.png)",
+        "",
+        "| asked | bound | measured |",
+        "|---|---|---|",
+        *promises(data, studies),
+        "",
+        f"## FD (all {whole['steps']} steps: {shown((whole['fd']['value'], whole['fd']['error']), 2)})",
+        "",
+        *table(rows, "fd", "value", 2),
+        "",
+        f"## Bits/dim on held-out items that were not planned on (all {whole['steps']} steps:"
+        f" {shown((whole['bits']['mean'], whole['bits']['error']))})",
+        "",
+        *table(rows, "bits", "mean", 3),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -99,6 +213,9 @@ def main() -> None:
     studies = [study(arguments.data, seed, arguments.runs) for seed in range(arguments.seeds)]
     name = f"few-steps-{arguments.data}"
     (arguments.out / f"{name}.json").write_text(json.dumps(studies, indent=1) + "\n")
+    title = f"{arguments.data}: means of {len(studies)} runs; bars: standard errors of the means"
+    save_image(arguments.out / f"{name}.png", picture(together(studies), title))
+    (arguments.out / f"{name}.md").write_text(page(arguments.data, studies))
 
 
 if __name__ == "__main__":
