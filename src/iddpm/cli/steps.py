@@ -14,7 +14,7 @@ from iddpm.cli.arguments import parse
 from iddpm.cli.chains import fitting_plan
 from iddpm.cli.models import load_for_use
 from iddpm.cli.networks import Features, network_for
-from iddpm.cli.progress import ProgressStages, say
+from iddpm.cli.progress import ProgressLine, ProgressStages, say
 from iddpm.cli.sources import ReadingArguments, is_run, open_named
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
@@ -76,15 +76,18 @@ def run(words: Sequence[str]) -> int:
     kept = _Kept(Path(arguments.model) / "steps.json", study, arguments)
     calls = sum(each.evaluations for each in wanted) * (study.count + len(study.held_out)) // study.batch_size
     study.model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
-    with ProgressStages() as stages:
-        for number, setting in enumerate(wanted, 1):
-            if kept.row(setting.method, setting.stride, setting.evaluations) is None:
-                for news in study.judge(setting):
-                    if isinstance(news, dict):
-                        kept.add(news)
-                    else:
-                        stages.update(f"{number}/{len(wanted)} {news.what}", news.done, news.all)
-    rows = [kept.row(each.method, each.stride, each.evaluations) or {} for each in wanted]
+    left = [each for each in wanted if kept.row(each) is None]
+    with ProgressLine("judging", sum(map(study.rounds, left))) as line:
+        done = 0
+        for number, setting in enumerate(left, 1 + len(wanted) - len(left)):
+            note = f"{number} of {len(wanted)}: {setting.method}, {setting.stride}, {setting.evaluations}"
+            for row in study.judge(setting):
+                if row is None:
+                    done += 1
+                    line.update(done, note.__str__)
+                else:
+                    kept.add(row)
+    rows = [kept.row(each) or {} for each in wanted]
     image = Path(arguments.model) / "steps.png"
     title = f"{study.count} samples, {len(study.held_out)} held-out items; bars: standard errors"
     save_image(image, picture(rows, title))
@@ -203,9 +206,9 @@ class _Kept:
         except (OSError, ValueError, KeyError, TypeError):
             pass
 
-    def row(self, method: str, stride: str, evaluations: int) -> dict[str, Any] | None:
+    def row(self, setting: Setting) -> dict[str, Any] | None:
         """The row of a setting, if it is done."""
-        key = (method, stride, evaluations)
+        key = (setting.method, setting.stride, setting.evaluations)
         return next((row for row in self._rows if (row["method"], row["stride"], row["evaluations"]) == key), None)
 
     def add(self, row: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 from iddpm.data import Dataset
 from iddpm.diffusion import Diffusion
@@ -66,14 +66,6 @@ def settings(plan: StoredPlan, counts: Sequence[int], whole: int) -> list[Settin
     return [Setting("ancestral", OWN, WHOLE, whole), *few]
 
 
-class Progress(NamedTuple):
-    """`done` of `all` are done of `what`."""
-
-    what: str
-    done: int
-    all: int
-
-
 @dataclass(frozen=True)
 class Study:
     """What all settings of a model are judged by.
@@ -92,10 +84,16 @@ class Study:
     batch_size: int = 128
     conditions: SampleConditions | None = None
 
-    def judge(self, setting: Setting) -> Iterator[Progress | dict[str, Any]]:
-        """Yields progress, and in the end the row of a table (JSON)."""
+    def rounds(self, setting: Setting) -> int:
+        """How often `judge` yields before it has the row."""
+        batches = -(-self.count // self.batch_size)
+        if setting.sampler == "ancestral":
+            batches += -(-len(self.held_out) // self.batch_size)
+        return batches * setting.steps
+
+    def judge(self, setting: Setting) -> Iterator[dict[str, Any] | None]:
+        """Yields None after every step of a batch, and in the end the row of a table (JSON)."""
         stride, variance = self._stride(setting), self._variance(setting)
-        name = f"{setting.method}, {setting.stride}, {setting.evaluations}"
         options = SamplerOptions(stride, setting.sampler, variance=variance)
         images = images_of_model(
             self.model,
@@ -108,7 +106,7 @@ class Study:
         )
         for news in collect(images, self.network):
             if isinstance(news, int):
-                yield Progress(f"drawing ({name})", news, images.rounds)
+                yield None
             else:
                 found = distance(news, self.real)
         row: dict[str, Any] = {
@@ -122,16 +120,12 @@ class Study:
             "bits": None,
         }
         if setting.sampler == "ancestral":
-            for bits in self._bits(self.model.diffusion.strided(stride), variance, name):
-                if isinstance(bits, Progress):
-                    yield bits
-                else:
-                    row["bits"] = bits
+            for row["bits"] in self._bits(self.model.diffusion.strided(stride), variance):
+                if row["bits"] is None:
+                    yield None
         yield row
 
-    def _bits(
-        self, diffusion: Diffusion, variance: VarianceChoice | None, name: str
-    ) -> Iterator[Progress | dict[str, float]]:
+    def _bits(self, diffusion: Diffusion, variance: VarianceChoice | None) -> Iterator[dict[str, float] | None]:
         total = ScoreSum()
         work = score_batches(
             self.model,
@@ -143,11 +137,10 @@ class Study:
             variance=variance,
             batch_size=self.batch_size,
         )
-        rounds = -(-len(self.held_out) // self.batch_size) * len(diffusion.schedule)
-        for done, bound in enumerate(work, 1):
+        for bound in work:
             if bound is not None:
                 total.add(bound)
-            yield Progress(f"scoring ({name})", done, rounds)
+            yield None
         score = total.result(diffusion)
         yield {"mean": score.total.mean, "error": score.total.error}
 
