@@ -162,26 +162,26 @@ def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:
     return int((len(times) - 5) / (times[-1] - times[4]) * 0.95 * seconds)
 
 
-def trained(config: Config, splits: Splits) -> tuple[Model, float]:
-    """A model with its averaged weights, and the seconds that training it took."""
+def trained(config: Config, splits: Splits, keep: Path | None = None) -> tuple[Model, float]:
+    """A model with its averaged weights, and the seconds that training it took; the run is kept where `keep` says."""
     from iddpm.training import Session
 
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        session = Session(config, splits, Path(folder) / "run")
+        session = Session(config, splits, keep or Path(folder) / "run")
         for _ in session.events():
             pass
         return session.trainer.averaged_model(), time.perf_counter() - begun
 
 
-def ours(data: str, splits: Splits, judge: Judge, seconds: float) -> dict[str, Any]:
+def ours(data: str, splits: Splits, judge: Judge, seconds: float, keep: Path | None) -> dict[str, Any]:
     """Train iddpm for about so long, score it and judge its samples."""
     values = preset(data).model_dump()
     values["training"] |= {"validate_every": 0, "sample_every": 0, "checkpoint_every": 10**6, **SHORT[data]}
     steps = affordable_steps(Config.model_validate(values), splits, seconds)
     values["training"]["steps"] = steps
     config = Config.model_validate(values)
-    model, took = trained(config, splits)
+    model, took = trained(config, splits, keep)
     bits = bound(model.diffusion, model.predict(), splits, data)
     return {
         "seconds": took,
@@ -232,6 +232,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--share", type=float, default=0.48, help="of the peers' time, for iddpm")
     parser.add_argument("--only", choices=["iddpm", *PEERS])
+    parser.add_argument("--keep", type=Path, help="where to keep iddpm's run")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     data = arguments.data
@@ -243,7 +244,7 @@ def main() -> None:
         if arguments.only in (None, name):
             seconds = 60 * arguments.minutes
             if name == "iddpm":
-                results[name] = ours(data, splits, judge, arguments.share * seconds)
+                results[name] = ours(data, splits, judge, arguments.share * seconds, arguments.keep)
             else:
                 results[name] = peer(name, data, splits, judge, seconds)
             results[name]["machine"] = processor()
