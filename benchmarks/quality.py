@@ -83,12 +83,14 @@ def peer(name: str, data: str, splits: Splits, judge: Judge, seconds: float) -> 
         return scale(splits.train.items(generator.integers(0, len(splits.train), PEER_BATCH)), spec.levels)
 
     step, averaged = PEERS[name]().learner(size, batch, steps=20_000)
+    tell(f"{name} trains, and the machine should do nothing else")
     begun = time.perf_counter()
     steps = 0
     while time.perf_counter() - begun < seconds:
         step()
         steps += 1
     took = time.perf_counter() - begun
+    tell(f"{name} has trained, and is judged")
     scored = averaged()
     bits, distances = {}, {}
     for variance in ("fixed_small", "fixed_large"):
@@ -145,6 +147,11 @@ class Judge:
         return {"value": found.value, "error": found.error or 0.0}
 
 
+def tell(line: str) -> None:
+    """On stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:
     """How many steps take so long here, found by taking some; the learning rate's decay must know its end."""
     from iddpm.training import Session, Stepped
@@ -178,10 +185,12 @@ def ours(data: str, splits: Splits, judge: Judge, seconds: float, keep: Path | N
     """Train iddpm for about so long, score it and judge its samples."""
     values = preset(data).model_dump()
     values["training"] |= {"validate_every": 0, "sample_every": 0, "checkpoint_every": 10**6, **SHORT[data]}
+    tell("iddpm trains, and the machine should do nothing else")
     steps = affordable_steps(Config.model_validate(values), splits, seconds)
     values["training"]["steps"] = steps
     config = Config.model_validate(values)
     model, took = trained(config, splits, keep)
+    tell("iddpm has trained, and is judged")
     bits = bound(model.diffusion, model.predict(), splits, data)
     return {
         "seconds": took,
@@ -248,7 +257,7 @@ def main() -> None:
             else:
                 results[name] = peer(name, data, splits, judge, seconds)
             results[name]["machine"] = processor()
-            print(name, results[name], file=sys.stderr, flush=True)
+            tell(f"{name} {results[name]}")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(results, indent=1) + "\n")
     (arguments.out / "quality.md").write_text(page(arguments.out))
