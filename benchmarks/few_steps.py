@@ -106,10 +106,12 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
     chain = f"{whole[0]['steps']} steps"
     lines = []
     worst = max(
-        row["planned"]["model"] - min(row["uniform"], row["quadratic"]) for found in studies for row in found["planned"]
+        row["planned"]["model"] - min(row[each] for each in ("uniform", "ddim", "quadratic") if row[each] is not None)
+        for found in studies
+        for row in found["planned"]
     )
     lines.append(
-        f"| planned below uniform and quadratic steps on what was planned on | 0 | worst difference {worst:.4f} |"
+        f"| planned below uniform, ddim and quadratic steps on what was planned on | 0 | worst difference {worst:.4f} |"
     )
     counts = sorted({row["evaluations"] for row in studies[0]["rows"][1:]})
     differences = [
@@ -151,6 +153,23 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
             )
             name = f"{best['method']}, {best['stride']}"
             lines.append(f"| FD at 10 evaluations: {fixed}, uniform, over the best ({name}) | 2 | {shown(ratio, 2)} |")
+    return [*lines, *learned_and_fixed(rows)]
+
+
+def learned_and_fixed(rows: list[dict[str, Any]]) -> list[str]:
+    """Whether the learned variance is better than both fixed ones with the same steps, and where not."""
+    lines = []
+    for key, value, name in (("bits", "mean", "bits/dim"), ("fd", "value", "FD")):
+        tried, worse = 0, []
+        for row in rows[1:]:
+            if row["method"] == "learned":
+                others = [each for each in rows[1:] if each["method"].startswith("fixed")]
+                same = [each for each in others if all(each[k] == row[k] for k in ("stride", "evaluations"))]
+                tried += 1
+                if row[key][value] > min(each[key][value] for each in same):
+                    worse.append(f"{row['evaluations']} {row['stride']}")
+        where = f"{tried - len(worse)} of {tried}" + (f"; not at {', '.join(worse)}" if worse else "")
+        lines.append(f"| learned variance below both fixed ones, {name} | everywhere | {where} |")
     return lines
 
 

@@ -80,6 +80,10 @@ def test_solvers(planned: Path, sampler: str, tmp_path: Path) -> None:
     assert main([*words, "--out", str(tmp_path / "a.png")]) == 0
     assert main([*words, "--out", str(tmp_path / "b.png"), "--threshold", "0.9"]) == 0
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+    words.remove("--stride")
+    words.remove("uniform")
+    assert main([*words, "--out", str(tmp_path / "c.png")]) == 0  # the plan is the ancestral sampler's
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
 
 
 def test_bits_per_dim_on_a_budget(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:

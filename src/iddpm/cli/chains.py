@@ -38,18 +38,26 @@ def chosen_clip(clip: bool, threshold: float | None) -> Clip:
 
 
 def chosen_steps(
-    model: Model, path: str, steps: str | None, stride: StrideName | None, *, clip: Clip, variance: VarianceName
+    model: Model,
+    path: str,
+    steps: str | None,
+    stride: StrideName | None,
+    *,
+    clip: Clip,
+    variance: VarianceName,
+    is_bound: bool = True,
 ) -> Stride | None:
     """The stride of `--steps` and `--stride`; None takes all steps.
 
-    A number of steps without `--stride` is planned where there is a plan, and uniform where there is none.
+    A number of steps without `--stride` is planned where there is a plan and the walk is that of the bound, which is
+    what was planned for (`is_bound`); and uniform elsewhere.
     """
     if steps is None:
         if stride is not None:
             raise UserError(f"--stride: {stride} needs a number of steps; add --steps 25")
         return None
     if stride is None:
-        if not (steps.isdecimal() and plan_path(path).is_file()):
+        if not (is_bound and steps.isdecimal() and plan_path(path).is_file()):
             return steps
         try:
             planned = fitting_plan(model, path, clip=clip).chain(int(steps), variance)

@@ -22,7 +22,7 @@ class DrawingArguments:
     steps: str | None = None
     """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all."""
     stride: StrideName | None = None
-    """Which of them. None takes those of iddpm plan where there is a plan, and uniform ones elsewhere."""
+    """Which of them. None takes iddpm plan's for ancestral sampling, if there is a plan, and else uniform ones."""
     sampler: Literal["ancestral", "ddim", "dpm++", "dpm++sde", "unipc"] = "ancestral"
     """How the chain is walked. All but ancestral and dpm++sde draw no noise on the way (ddim with its --eta does)."""
     eta: float = 0.0
@@ -68,5 +68,6 @@ class DrawingArguments:
         clip = chosen_clip(self.clip, self.threshold)
         SamplerOptions(sampler=self.sampler, eta=self.eta)  # what is wrong with these comes before a plan is looked for
         variance = chosen_variance(model, path, self.variance, clip=clip, seed=self.seed)
-        steps = chosen_steps(model, path, self.steps, self.stride, clip=clip, variance=self.variance)
+        is_bound = self.sampler == "ancestral"
+        steps = chosen_steps(model, path, self.steps, self.stride, clip=clip, variance=self.variance, is_bound=is_bound)
         return SamplerOptions(steps, self.sampler, self.eta, clip, variance)

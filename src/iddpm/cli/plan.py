@@ -167,6 +167,7 @@ def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, cost
         {
             "steps": count,
             "uniform": costs.bound(kept_timesteps(steps, count)),
+            "ddim": _whole_stride(costs, steps, count),
             "quadratic": costs.bound(kept_timesteps(steps, f"quadratic{count}")),
             "planned": {name: float(plan.bounds[count - 1]) for name, plan in stored.plans.items()},
         }
@@ -175,15 +176,23 @@ def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, cost
     if arguments.json:
         print(json.dumps({"plan": str(path), "bits_per_dim": rows}))
         return
-    columns = [("uniform", "uniform"), ("quadratic", "quadratic"), ("planned", "model")]
     others = [name for name in stored.plans if name != "model"]
+    names = ["uniform", "ddim", "quadratic", "planned", *others]
     print("bits/dim on what was planned on; then planned with other variances (--variance)")
-    print(
-        f"{'steps':>6}" + "".join(f"  {name:>11}" for name, _ in columns) + "".join(f"  {name:>11}" for name in others)
-    )
+    print(f"{'steps':>6}" + "".join(f"  {name:>11}" for name in names))
     for row in rows:
         planned = row["planned"]
         assert isinstance(planned, dict)
-        values = [row["uniform"], row["quadratic"], *(planned[name] for name in ("model", *others))]
-        print(f"{row['steps']:>6}" + "".join(f"  {value:11.4f}" for value in values))
+        values = [row["uniform"], row["ddim"], row["quadratic"], *(planned[name] for name in ("model", *others))]
+        print(f"{row['steps']:>6}" + "".join(f"{'-':>13}" if each is None else f"  {each:11.4f}" for each in values))
     print(path)
+
+
+def _whole_stride(costs: JumpCosts, steps: int, count: int) -> float | None:
+    """The bound of every n-th step, if there is a whole n that gives so many."""
+    from iddpm.diffusion.respacing import kept_timesteps
+
+    try:
+        return costs.bound(kept_timesteps(steps, f"ddim{count}"))
+    except UserError:
+        return None
