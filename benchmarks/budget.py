@@ -64,10 +64,10 @@ def page(results: list[dict[str, Any]]) -> str:
     lines = [
         "# Bits/dim on a budget",
         "",
-        "`iddpm nll RUN --error E` goes on until its 95 % interval is within E. `python -m benchmarks.budget RUN --error E",
-        "--count ITEMS` asked it again and again, with other draws each time, and made this page: how often the interval",
-        "covers the exact value (the mean of whole passes with noise of their own), and how many evaluations of the network",
-        "that takes, a pilot included. With so many trials 93 to 97 % are what 95 % may look like.",
+        "`iddpm nll RUN --error E` goes on until its 95 % interval is within E. `python -m benchmarks.budget RUN",
+        "--error E --count ITEMS` asked it again and again, with other draws each time, and made this page: how often",
+        "the interval covers the exact value (the mean of whole passes with noise of their own), and how many",
+        "evaluations of the network that takes, a pilot included. 93 to 97 % of 200 trials are what 95 % may look like.",
         "",
         "| data | T | items | E | covers | evaluations | share of a whole pass | a whole pass is itself within |",
         "|---|---|---|---|---|---|---|---|",
@@ -81,9 +81,9 @@ def page(results: list[dict[str, Any]]) -> str:
         )
     lines += [
         "",
-        "The last column is the 95 % interval of a whole pass, from how much passes differ: an estimate cannot be had to",
-        "less than that for fewer evaluations, however its terms are drawn. Images of few pixels in a short chain have",
-        "noisy terms, so there a budget saves little; long chains of large images are where it saves most.",
+        "The last column is the 95 % interval of a whole pass, from how much passes differ: where it is no narrower",
+        "than E, a budget saves little. Images of few pixels in a short chain are such data; long chains of large",
+        "images are where it saves most.",
     ]
     return "\n".join(lines) + "\n"
 
