@@ -67,7 +67,7 @@ def page(results: list[dict[str, Any]]) -> str:
         "`iddpm nll RUN --error E` goes on until its 95 % interval is within E. `python -m benchmarks.budget RUN",
         "--error E --count ITEMS` asked it again and again, with other draws each time, and made this page: how often",
         "the interval covers the exact value (the mean of whole passes with noise of their own), and how many",
-        "evaluations of the network that takes, a pilot included. 93 to 97 % of 200 trials are what 95 % may look like.",
+        "evaluations that takes, a pilot included. 93 to 97 % of 200 trials are what 95 % may look like.",
         "",
         "| data | T | items | E | covers | evaluations | share of a whole pass | a whole pass is itself within |",
         "|---|---|---|---|---|---|---|---|",
