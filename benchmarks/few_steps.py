@@ -76,7 +76,9 @@ def mean(values: list[float]) -> tuple[float, float]:
 
 
 def together(studies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with means over seeds in place of each seed's values."""
+    """Rows with means over seeds in place of each seed's values; a single seed's as they are."""
+    if len(studies) == 1:
+        return list(studies[0]["rows"])
     rows = []
     for each in zip(*(found["rows"] for found in studies), strict=True):
         row = dict(each[0])
@@ -96,7 +98,9 @@ def find(rows: list[dict[str, Any]], method: str, stride: str, evaluations: int)
 
 
 def shown(pair: tuple[float, float], digits: int = 3) -> str:
-    """A mean with its error."""
+    """A mean with its error, where there is one."""
+    if pair[1] == 0:
+        return f"{pair[0]:.{digits}f}"
     return f"{pair[0]:.{digits}f} ± {pair[1]:.{digits}f}"
 
 
@@ -193,7 +197,7 @@ def page(data: str, studies: list[dict[str, Any]]) -> str:
     lines = [
         f"# Few steps: {data}",
         "",
-        f"`python -m benchmarks.few_steps {data}` made this page from {len(studies)} runs that differ in their seed:",
+        f"`python -m benchmarks.few_steps {data}` made this page from {len(studies)} run(s), seeds from 0 on:",
         "",
         "```sh",
         f"iddpm train {data} --run RUN --training.seed SEED {settings.train}".rstrip(),
@@ -201,8 +205,8 @@ def page(data: str, studies: list[dict[str, Any]]) -> str:
         f"iddpm steps RUN {settings.steps}",
         "```",
         "",
-        "All figures are means over runs, ± the standard error of the mean. What counts are evaluations of the network",
-        "for a sample: the Jacobian's variance takes two a step.",
+        "Figures are means over runs, ± the standard error of the mean; of a single run ± is the standard error over",
+        "images. What counts are evaluations of the network for a sample: the Jacobian's variance takes two a step.",
         "",
         f"![quality against steps](few-steps-{data}.png)",
         "",
