@@ -28,8 +28,9 @@ from benchmarks.compare import processor
 from benchmarks.contestants import DenoisingDiffusionPytorch, DiffusersLibrary, T
 from benchmarks.matched import Size
 from iddpm.config import Config
-from iddpm.data import Splits, open_source, scale
-from iddpm.data.dataset import Rows
+from iddpm.data import Dataset, Splits, open_source, scale
+from iddpm.data.dataset import Indices, Levels, Rows
+from iddpm.data.scikit import Crops
 from iddpm.diffusion import Diffusion, Parameterization, SeededNoise, ancestral, bits_per_dim
 from iddpm.diffusion.process import Predict
 from iddpm.diffusion.randomness import mixed_seed
@@ -50,6 +51,8 @@ SAMPLES = {"digits": 1000, "photos": 200}
 SAMPLING_STEPS = {"digits": 100, "photos": 50}
 REFERENCE = 1000
 """Of the training items at most, evenly spread, that samples are compared with."""
+PLACES = 4
+"""Vertical bands of each photograph, which tell a crop's class."""
 SHORT: dict[str, dict[str, Any]] = {
     "digits": {},
     "photos": {
@@ -129,7 +132,8 @@ class Judge:
     def __init__(self, data: str, splits: Splits) -> None:
         self._data = data
         self._spec = splits.spec
-        trained = train_classifier(splits.train)
+        labelled = Places(splits.train) if isinstance(splits.train, Crops) else splits.train
+        trained = train_classifier(labelled)
         self._features = ClassifierFeatures(trained.network, trained.accuracy)
         count = len(splits.train)
         self._reference = Rows(splits.train, np.linspace(0, count - 1, min(REFERENCE, count)).astype(np.int64))
@@ -145,6 +149,26 @@ class Judge:
             drawn.append(last.x)
         found = evaluate(torch.cat(drawn), self._reference, self._features).estimates["frechet"]
         return {"value": found.value, "error": found.error or 0.0}
+
+
+class Places(Dataset):
+    """Crops of photographs, whose class is which photograph they are from, and which vertical band of it."""
+
+    def __init__(self, crops: Crops) -> None:
+        self._crops = crops
+        which, _, column = crops.corners.T
+        self._labels = (which * PLACES + column * PLACES // (column.max() + 1)).astype(np.int64)
+        names = tuple(f"place {label}" for label in range(int(self._labels.max()) + 1))
+        self.spec = crops.spec.model_copy(update={"class_names": names})
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def items(self, indices: Indices) -> Levels:
+        return self._crops.items(indices)
+
+    def labels(self, indices: Indices) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return self._labels[indices]
 
 
 def tell(line: str) -> None:

@@ -58,8 +58,8 @@ def test_photos_hold_out_a_region() -> None:
     assert splits.validation is not None
     train, validation = splits.train, splits.validation
     side = 16
-    right_of_train = train._corners[:, 2].max() + side  # type: ignore[attr-defined]
-    left_of_validation = validation._corners[:, 2].min()  # type: ignore[attr-defined]
+    right_of_train = train.corners[:, 2].max() + side  # type: ignore[attr-defined]
+    left_of_validation = validation.corners[:, 2].min()  # type: ignore[attr-defined]
     assert right_of_train <= left_of_validation
     assert train.items(np.array([0, len(train) - 1])).shape == (2, 3, 16, 16)
     with pytest.raises(UserError, match="do not fit"):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from iddpm.config import DataConfig, DatasetSpec
 from iddpm.data.dataset import ArrayDataset, Dataset, Indices, Levels, Splits, split
 from iddpm.errors import UserError
-
-BANDS = 4
-"""Of each photograph, in which a crop's left edge may lie."""
 
 
 def digits(config: DataConfig) -> Splits:
@@ -29,36 +25,28 @@ def digits(config: DataConfig) -> Splits:
 class Crops(Dataset):
     """Square crops of a few pictures: item i is the crop at the i-th of the given corners."""
 
-    def __init__(self, spec: DatasetSpec, pictures: list[Levels], corners: Indices, places: int) -> None:
+    def __init__(self, spec: DatasetSpec, pictures: list[Levels], corners: Indices) -> None:
         self.spec = spec
         self._pictures = pictures
-        self._places = places  # of a left edge, in bands that are classes
-        self._corners = corners  # which picture, row, column
+        self.corners = corners
+        """`[count, 3]`: which picture, row, column."""
 
     def __len__(self) -> int:
-        return len(self._corners)
+        return len(self.corners)
 
     def items(self, indices: Indices) -> Levels:
         side = self.spec.size[0]
         crops = [
             self._pictures[which][:, row : row + side, column : column + side]
-            for which, row, column in self._corners[indices].tolist()
+            for which, row, column in self.corners[indices].tolist()
         ]
         return np.stack(crops)
-
-    def labels(self, indices: Indices) -> NDArray[np.int64]:
-        """Which picture a crop is from, and from which of its vertical bands."""
-        which, _, column = self._corners[indices].T
-        band = np.minimum(BANDS - 1, column * BANDS // self._places)
-        labels: NDArray[np.int64] = (which * BANDS + band).astype(np.int64)
-        return labels
 
 
 def photos(config: DataConfig) -> Splits:
     """Crops of scikit-learn's two photographs (427x640, RGB): any place to train on, a grid of places held out.
 
-    The held-out crops come from the right-hand part of each photograph, which no training crop touches. Classes are
-    the photographs' vertical bands, so that there is something to tell crops apart by; held-out crops are of the last.
+    The held-out crops come from the right-hand part of each photograph, which no training crop touches.
     """
     from sklearn.datasets import load_sample_images
 
@@ -74,13 +62,10 @@ def photos(config: DataConfig) -> Splits:
             f"data.size: crops of {side}x{side} do not fit into the photographs' {height}x{border} pixels for training"
             f" and {height}x{held_out} for validation; use a smaller data.size or another data.validation"
         )
-    names = tuple(f"{name} {band + 1}" for name in ("china", "flower") for band in range(BANDS))
-    spec = DatasetSpec(channels=3, size=(side, side), levels=256, class_names=names)
+    spec = DatasetSpec(channels=3, size=(side, side), levels=256)
     anywhere = _corners(len(pictures), range(height - side + 1), range(border - side + 1))
     grid = _corners(len(pictures), range(0, height - side + 1, side), range(border, width - side + 1, side))
-    places = border - side + 1
-    train = Crops(spec, pictures, anywhere, places)
-    return Splits(train, Crops(spec, pictures, grid, places) if held_out else None)
+    return Splits(Crops(spec, pictures, anywhere), Crops(spec, pictures, grid) if held_out else None)
 
 
 def _corners(count: int, rows: range, columns: range) -> Indices:

@@ -105,7 +105,7 @@ def _draw(panel: Axes, rows: list[dict[str, Any]], key: str, value: str) -> None
     panel.set(xscale="log", yscale="log")
     panel.set_xticks(ticks, [str(tick) for tick in ticks])
     panel.minorticks_off()
-    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     panel.grid(alpha=0.3)
     panel.spines[["top", "right"]].set_visible(False)
