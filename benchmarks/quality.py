@@ -244,9 +244,10 @@ def page(folder: Path) -> str:
         path = folder / f"quality-{data}.json"
         for name, found in json.loads(path.read_text()).items() if path.exists() else ():
             bits = min(found["bits"].values()) if isinstance(found["bits"], dict) else found["bits"]
+            fd = f"{found['fd']['value']:.2f} ± {found['fd']['error']:.2f}" if "fd" in found else "not judged"
             lines.append(
                 f"| {data} | {name} | {found['seconds']:.0f} | {found['optimizer_steps']:,} | {found['images']:,} |"
-                f" {bits:.3f} | {found['fd']['value']:.2f} ± {found['fd']['error']:.2f} | {found['machine']} |"
+                f" {bits:.3f} | {fd} | {found['machine']} |"
             )
     lines += [
         "",
