@@ -59,7 +59,7 @@ def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
     assert by["jacobian", "uniform"]["steps"] == 2
     assert by["unipc", "planned"]["bits"] is None
     direct = as_json(capsys, "nll", planned, "--steps", "4", "--stride", "planned")
-    assert by["learned", "planned"]["bits"]["mean"] == pytest.approx(direct["total"]["mean"], rel=1e-5)
+    assert by["learned", "planned"]["bits"]["mean"] == pytest.approx(direct["total"]["mean"], rel=1e-3)
 
 
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large", "analytic", "calibrated", "jacobian"])
