@@ -82,8 +82,8 @@ def page(results: list[dict[str, Any]]) -> str:
     lines += [
         "",
         "The last column is the 95 % interval of a whole pass, from how much passes differ: where it is no narrower",
-        "than E, a budget saves little. Images of few pixels in a short chain are such data; long chains of large",
-        "images are where it saves most.",
+        "than E, a budget saves little. Images of few pixels in a short chain are such data; long chains have not been",
+        "measured.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -163,7 +163,8 @@ class Jacobian(VarianceChoice):
                 mean = own.split(predict(x, timesteps), x.shape[1]).mean
                 return mean, bounded(own.prediction.x_0(step, mean, x), clip)
 
-            signs = torch.randint(0, 2, x_t.shape, generator=generator).to(x_t) * 2 - 1
+            # The same for all items: none depends on the batch that it is in.
+            signs = torch.randint(0, 2, x_t.shape[1:], generator=generator).to(x_t) * 2 - 1
             distance = PROBE * step.sqrt_one_minus_alpha_bar
             mean, here = x_0(x_t)
             _, there = x_0(x_t + distance * signs)
