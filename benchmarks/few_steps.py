@@ -15,11 +15,21 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import RESULTS
+from iddpm.checkpoints.run import load
+from iddpm.config import Config
+from iddpm.data import open_source
+from iddpm.data.scikit import Crops
+from iddpm.evaluation.classifier import train_classifier
+from iddpm.evaluation.features import ClassifierFeatures
+from iddpm.evaluation.statistics import Statistics
+from iddpm.experiments.places import Places
+from iddpm.judging import collect, images_of_data
 from iddpm.pictures import save_image
 from iddpm.report.steps import picture
 
@@ -28,16 +38,45 @@ STRIDES = ("uniform", "quadratic", "planned")
 
 @dataclass(frozen=True)
 class Data:
-    """How a dataset is studied. close: within how many bits/dim of the whole chain so many planned steps should be."""
+    """How a dataset is studied: words for iddpm train, plan and steps.
+
+    close: within how many bits/dim of the whole chain so many planned steps should be. reference: makes a file of
+    statistics for data without classes.
+    """
 
     train: str
     plan: str
     steps: str
     close: dict[int, float]
+    reference: Callable[[Config, Path], None] | None = None
 
 
+def places(config: Config, path: Path) -> None:
+    """Statistics of crops of photographs, in the features of a classifier that tells where they are from."""
+    crops = open_source(config.data).train
+    assert isinstance(crops, Crops)
+    labelled = Places(crops)
+    trained = train_classifier(labelled)
+    network = ClassifierFeatures(trained.network, trained.accuracy)
+    what = {"source": config.data.source, "split": "train"}
+    *_, statistics = collect(images_of_data(labelled, what, count=REFERENCE), network)
+    assert isinstance(statistics, Statistics)
+    statistics.save(path)
+
+
+REFERENCE = 10_000
 DATA = {
     "digits": Data("", "--count 150", "--steps 5 10 16 25 50 --items 150 --count 1000", {16: 0.05}),
+    "photos": Data(
+        "--data.size 16 --network.channels 16 --network.channel-multipliers 1 2 --network.num-res-blocks 1"
+        " --network.attention-resolutions 8 --training.steps 1500 --training.learning-rate 2e-3 --training.decay"
+        " --training.warmup-steps 100 --training.ema-rates 0.995 --training.validate-every 0 --training.sample-every 0",
+        "--count 96 --candidates 250 --longest 50",
+        "--steps 10 16 25 32 --items 32 --count 200"
+        " --methods learned fixed_small fixed_large calibrated ddim dpm++ dpm++sde",
+        {16: 0.2, 32: 0.1},
+        places,
+    ),
 }
 
 
@@ -55,7 +94,14 @@ def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
     if not (run / "plan.npz").exists():
         command("train", data, "--run", str(run), "--training.seed", str(seed), *settings.train.split())
         command("plan", str(run), *settings.plan.split())
-    judged = json.loads(command("steps", str(run), *settings.steps.split(), "--json"))
+    steps = settings.steps.split()
+    if settings.reference is not None:
+        # One for all seeds: distances in different features are not to be averaged.
+        reference = runs / f"{data}-reference.npz"
+        if not reference.exists():
+            settings.reference(load(run).config, reference)
+        steps += ["--reference", str(reference)]
+    judged = json.loads(command("steps", str(run), *steps, "--json"))
     planned = json.loads(command("plan", str(run), *settings.plan.split(), "--json"))
     return {"rows": judged["rows"], "cheapest": judged["cheapest"], "planned": planned["bits_per_dim"]}
 

@@ -98,7 +98,19 @@ def test_bits_per_dim_on_a_budget(planned: Path, capsys: pytest.CaptureFixture[s
     assert re.match(r"bits/dim  \d\.\d+ \+- \d\.\d+ \(95 % interval", said.out)
 
 
+def test_a_stored_reference_is_compared_with(planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference = tmp_path / "reference.npz"
+    assert main(["reference", "digits", "--out", str(reference)]) == 0
+    few = [*FEW, "--methods", "ddim", "--strides", "uniform"]
+    (planned / "steps.json").unlink(missing_ok=True)
+    stored = as_json(capsys, "steps", planned, *few, "--reference", str(reference))
+    (planned / "steps.json").unlink()
+    own = as_json(capsys, "steps", planned, *few)
+    assert stored["rows"][1]["fd"]["value"] == pytest.approx(own["rows"][1]["fd"]["value"], rel=1e-6)
+
+
 BAD = {
+    "a reference that is none": (["steps", "RUN", "--reference", "nothing.npz"], "nothing.npz"),
     "no plan": (["steps", "BARE"], "there is no plan; make one with iddpm plan"),
     "no plan for a variance": (["nll", "BARE", "--variance", "analytic"], "is found by iddpm plan; run iddpm plan"),
     "no run": (["steps", "nothing"], "nothing is no run"),

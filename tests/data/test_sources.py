@@ -12,6 +12,7 @@ from PIL import Image
 
 from iddpm.config import DataConfig
 from iddpm.data import Splits, open_source, quantize, scale
+from iddpm.data.scikit import Crops
 from iddpm.errors import UserError
 
 
@@ -55,11 +56,12 @@ def test_digits_are_all_there_and_split_for_ever() -> None:
 
 def test_photos_hold_out_a_region() -> None:
     splits = opened("photos", size=16, validation=0.2)
-    assert splits.validation is not None
+    assert isinstance(splits.validation, Crops)
+    assert 0.2 < splits.validation.corners[:64, 0].mean() < 0.8  # the first ones are of both photographs
     train, validation = splits.train, splits.validation
     side = 16
     right_of_train = train.corners[:, 2].max() + side  # type: ignore[attr-defined]
-    left_of_validation = validation.corners[:, 2].min()  # type: ignore[attr-defined]
+    left_of_validation = validation.corners[:, 2].min()
     assert right_of_train <= left_of_validation
     assert train.items(np.array([0, len(train) - 1])).shape == (2, 3, 16, 16)
     with pytest.raises(UserError, match="do not fit"):

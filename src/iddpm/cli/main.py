@@ -22,12 +22,13 @@ COMMANDS = {
     "reference": "store what evaluations need of a reference, once",
     "compare": "evaluations side by side",
     "steps": "quality against the number of steps, for every sampler",
+    "reproduce": "one of the paper's tables or figures, from training to verdicts",
     "info": "what a model, a configuration or a preset is",
     "report": "one page about a run: samples, curves, bits/dim",
     "bench": "how fast this machine trains, samples and scores",
 }
 
-WITH_NETWORKS = {"train", "sample", "nll", "plan", "evaluate", "steps", "report", "bench"}
+WITH_NETWORKS = {"train", "sample", "nll", "plan", "evaluate", "steps", "reproduce", "report", "bench"}
 
 BAD_INPUT = 2
 DIVERGED = 1

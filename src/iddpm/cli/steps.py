@@ -13,13 +13,15 @@ import tyro
 from iddpm.cli.arguments import parse
 from iddpm.cli.chains import fitting_plan
 from iddpm.cli.models import load_for_use
-from iddpm.cli.networks import Features, network_for
+from iddpm.cli.networks import Features, network_for, network_of
 from iddpm.cli.progress import ProgressLine, ProgressStages, say
-from iddpm.cli.sources import ReadingArguments, is_run, open_named
+from iddpm.cli.sources import NamedData, ReadingArguments, is_run, open_named
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
+    from iddpm.evaluation.features import FeatureNetwork
+    from iddpm.evaluation.statistics import Statistics
     from iddpm.experiments.few_steps import Setting, Study
     from iddpm.model import Model
 
@@ -44,6 +46,8 @@ class StepsArguments:
     """Try only some of learned, fixed_small, fixed_large, analytic, calibrated, jacobian, ddim, dpm++ ..."""
     strides: tuple[Literal["uniform", "quadratic", "planned"], ...] = ("uniform", "quadratic", "planned")
     """Try these only."""
+    reference: str | None = None
+    """A file of iddpm reference: its images, in its features. None takes the training images."""
     features: Features | None = None
     """Whose features. None takes classifier for data with classes below 32 pixels, inception for other."""
     feature_weights: str | None = None
@@ -109,9 +113,7 @@ def _study(arguments: StepsArguments) -> Study:
 
     from iddpm.data.dataset import Rows
     from iddpm.evaluation.scores import check_count
-    from iddpm.evaluation.statistics import Statistics
     from iddpm.experiments.few_steps import Study
-    from iddpm.judging import collect, images_of_data
     from iddpm.sampling import sample_conditions
 
     if not is_run(arguments.model):
@@ -142,16 +144,28 @@ def _study(arguments: StepsArguments) -> Study:
     if not 0 < items <= len(held_out):
         raise UserError(f"--items: there are {len(held_out)} held-out items, asked for {items}")
     scored = Rows(held_out, np.arange(len(held_out) - items, len(held_out)))
-    network = network_for(arguments.features, arguments.feature_weights, arguments.device, data)
+    network, real = _reference(arguments, data)
+    conditions = sample_conditions(model, data.dataset, count)
+    return Study(model, plan, network, real, scored, count, arguments.seed, arguments.batch_size, conditions)
+
+
+def _reference(arguments: StepsArguments, data: NamedData) -> tuple[FeatureNetwork, Statistics]:
+    """What samples are compared with, and the network that looks at both."""
+    from iddpm.evaluation.statistics import Statistics, refuse_other_images
+    from iddpm.judging import collect, images_of_data
+
     images = images_of_data(data.dataset, data.what, count=min(10_000, len(data.dataset)))
+    if arguments.reference is not None:
+        known = Statistics.load(Path(arguments.reference))
+        refuse_other_images(images.images, known.manifest["images"])
+        return network_of(known, arguments.features, arguments.feature_weights, arguments.device), known
+    network = network_for(arguments.features, arguments.feature_weights, arguments.device, data)
     with ProgressStages() as stages:
         for news in collect(images, network):
             if isinstance(news, Statistics):
-                real = news
-            else:
-                stages.update(f"looking at {images.count} real images, in batches", news, images.rounds)
-    conditions = sample_conditions(model, data.dataset, count)
-    return Study(model, plan, network, real, scored, count, arguments.seed, arguments.batch_size, conditions)
+                return network, news
+            stages.update(f"looking at {images.count} real images, in batches", news, images.rounds)
+    raise AssertionError("collect ends with statistics")
 
 
 def _whole(arguments: StepsArguments, model: Model) -> int:

@@ -46,7 +46,8 @@ class Crops(Dataset):
 def photos(config: DataConfig) -> Splits:
     """Crops of scikit-learn's two photographs (427x640, RGB): any place to train on, a grid of places held out.
 
-    The held-out crops come from the right-hand part of each photograph, which no training crop touches.
+    The held-out crops come from the right-hand part of each photograph, which no training crop touches; they are in a
+    mixed order, always the same, so that the first so many of them are of both.
     """
     from sklearn.datasets import load_sample_images
 
@@ -65,7 +66,8 @@ def photos(config: DataConfig) -> Splits:
     spec = DatasetSpec(channels=3, size=(side, side), levels=256)
     anywhere = _corners(len(pictures), range(height - side + 1), range(border - side + 1))
     grid = _corners(len(pictures), range(0, height - side + 1, side), range(border, width - side + 1, side))
-    return Splits(Crops(spec, pictures, anywhere), Crops(spec, pictures, grid) if held_out else None)
+    mixed = grid[np.random.default_rng(0).permutation(len(grid))]
+    return Splits(Crops(spec, pictures, anywhere), Crops(spec, pictures, mixed) if held_out else None)
 
 
 def _corners(count: int, rows: range, columns: range) -> Indices:

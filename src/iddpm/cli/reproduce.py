@@ -1,0 +1,201 @@
+"""`iddpm reproduce NAME`: one of the paper's tables or figures, from training to verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from iddpm.cli.arguments import parse
+from iddpm.cli.progress import ProgressLine, say
+from iddpm.errors import UserError
+from iddpm.experiments.names import NAMES, ScaleName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iddpm.experiments.experiment import Cell, Measured
+    from iddpm.experiments.store import Store
+
+DESCRIPTION = "Rerun one of the paper's experiments; the same command again goes on.\n\nexperiments:\n" + "\n".join(
+    f"  {name}: {about}" for name, about in NAMES.items()
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceArguments:
+    """Which experiment, how large, and where."""
+
+    name: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="NAME")]]
+    """One of the experiments, or all."""
+    scale: ScaleName = "tiny"
+    """tiny: minutes on two CPU cores; small: hours on a GPU; paper: as the paper trained."""
+    seeds: int | None = None
+    """Runs of each kind that differ in their seed alone. None takes the scale's own number."""
+    data: str | None = None
+    """Other data: a preset's name, or folder:PATH, zip:PATH, npz:PATH. None takes the scale's own."""
+    size: int | None = None
+    """Side in pixels that the images of --data are resized to (of photos: of the crops)."""
+    samples: tuple[str, ...] = ()
+    """coverage: other models' samples to judge beside, each a folder, a zip or an npz file."""
+    runs: str = "runs/reproduce"
+    """Where runs and measurements are kept; nothing in there is done twice."""
+    out: str | None = None
+    """A folder for the page, its picture and its numbers. None takes the one of the runs."""
+    jobs: int | None = None
+    """Runs at once. None takes one a CPU core at the scale tiny, and one at others."""
+    print_commands: bool = False
+    """Print the command of every training run that is not there yet, for a cluster, and end."""
+    worker: Annotated[bool, tyro.conf.Suppress] = False
+    json: bool = False
+    """Print findings as one JSON object."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(ReproduceArguments, words, command="reproduce", description=DESCRIPTION)
+    if arguments.name not in (*NAMES, "all"):
+        raise UserError(f'NAME: "{arguments.name}" is no experiment; use one of {", ".join(NAMES)}, all')
+    for name in ("seeds", "jobs", "size"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name}: must be at least 1, got {value}")
+    for place in arguments.samples:
+        if not Path(place).exists():
+            raise UserError(f"--samples: {place} does not exist; name a folder, a zip or an npz file")
+    if arguments.size is not None and arguments.data is None:
+        raise UserError("--size: is for --data; name some, e.g. --data photos")
+    for name in NAMES if arguments.name == "all" else [arguments.name]:
+        _reproduce(name, arguments, words)
+    return 0
+
+
+def _reproduce(name: str, arguments: ReproduceArguments, words: Sequence[str]) -> None:
+    from iddpm.experiments.catalogue import EXPERIMENTS
+    from iddpm.experiments.page import plain, write
+    from iddpm.experiments.scales import scale_of
+    from iddpm.experiments.store import Store
+
+    experiment = EXPERIMENTS[name]()
+    scale = scale_of(arguments.scale, _data(arguments))
+    scale = replace(scale, given=arguments.samples)
+    cells = experiment.cells(scale, arguments.seeds or scale.seeds)
+    store = Store(Path(arguments.runs))
+    if arguments.print_commands:
+        _print_commands(store, cells)
+        return
+    if arguments.worker:
+        for _ in store.work(cells):
+            pass
+        return
+    measured = _all(name, store, cells, _jobs(arguments, len(cells)), words)
+    outcome = experiment.conclude(scale, measured)
+    folder = Path(arguments.out) if arguments.out else store.root
+    page = write(folder, experiment, scale, outcome, measured, _command(words))
+    if arguments.json:
+        print(
+            json.dumps({"experiment": name, "page": str(page), "findings": [vars(each) for each in outcome.findings]})
+        )
+        return
+    for table in outcome.tables:
+        print("\n".join([table.title, *plain(table), ""]))
+    print("\n".join(str(finding) for finding in outcome.findings))
+    print(page)
+
+
+def _data(arguments: ReproduceArguments):  # type: ignore[no-untyped-def]
+    """The data that was asked for."""
+    from iddpm.config import DataConfig
+    from iddpm.presets import PRESETS
+
+    if arguments.data is None:
+        return None
+    known = PRESETS[arguments.data].config.data if arguments.data in PRESETS else DataConfig(source=arguments.data)
+    data = known if arguments.size is None else known.model_copy(update={"size": arguments.size})
+    from iddpm.experiments.diffusion_run import opened
+
+    opened(data)  # a mistake is told of before any work
+    return data
+
+
+def _jobs(arguments: ReproduceArguments, cells: int) -> int:
+    if arguments.jobs is not None:
+        return arguments.jobs
+    import torch
+
+    alone = arguments.scale != "tiny" or torch.cuda.is_available()
+    return 1 if alone else min(os.cpu_count() or 1, cells)
+
+
+def _all(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequence[str]) -> list[Measured]:
+    """What all cells have given, after working on those that have not."""
+    done = sum(store.measured(cell) is not None for cell in cells)
+    if done:
+        say(f"{name}: {done} of {len(cells)} runs are there already")
+    with _helpers(name, min(jobs, len(cells) - done) - 1, jobs, words):
+        with ProgressLine(name, len(cells), done) as line:
+            for finished, cell, progress in store.work(cells):
+                where = (
+                    "waiting for another process"
+                    if progress is None
+                    else f"{progress.what} {progress.done}/{progress.count}"
+                )
+                line.update(finished)
+                line.note(f"{finished} of {len(cells)} runs done; {cell}: {where}")
+            line.update(len(cells))
+    found = [store.measured(cell) for cell in cells]
+    return [each for each in found if each is not None]
+
+
+@contextmanager
+def _helpers(name: str, count: int, jobs: int, words: Sequence[str]) -> Iterator[None]:
+    """Other processes that work on the same cells, each with its share of the cores."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    if count > 0:
+        import torch
+
+        torch.set_num_threads(threads)
+    rest = list(words)
+    rest[rest.index(next(word for word in rest if word in (name, "all")))] = name
+    told = [sys.executable, "-m", "iddpm", "reproduce", *rest, "--worker"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    helpers = [subprocess.Popen(told, env=environment, stdout=subprocess.DEVNULL) for _ in range(count)]
+    try:
+        yield
+    except BaseException:
+        for helper in helpers:
+            helper.terminate()
+        raise
+    finally:
+        for helper in helpers:
+            helper.wait()
+
+
+def _print_commands(store: Store, cells: list[Cell]) -> None:
+    for cell in cells:
+        folder = store.folder(cell.subject)
+        command = cell.subject.command(folder)
+        if command is not None and not cell.subject.is_made(folder):
+            print(command)
+
+
+def _command(words: Sequence[str]) -> str:
+    """As a reader would type it: without where this machine keeps what."""
+    kept, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in ("--runs", "--out", "--jobs"):
+            skip = True
+        elif word != "--json" and not word.startswith(("--runs=", "--out=", "--jobs=")):
+            kept.append(word)
+    return shlex.join(["iddpm", "reproduce", *kept])

@@ -1,0 +1,143 @@
+"""Tables 1 and 2: how T, the schedule and the objective change bits/dim and FD."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Literal
+
+from matplotlib.figure import Figure
+
+from iddpm.experiments.diffusion_run import DiffusionRun
+from iddpm.experiments.experiment import Cell, Experiment, Finding, Label, Measured, Outcome, Table
+from iddpm.experiments.measures import Bits, Judged
+from iddpm.experiments.scales import ObjectiveName, Scale, varied
+from iddpm.experiments.verdicts import lower, mean_and_error
+
+SCHEDULES: tuple[Literal["linear", "cosine"], ...] = ("linear", "cosine")
+OBJECTIVES: tuple[ObjectiveName, ...] = ("L_simple", "L_hybrid", "L_vlb")
+LENGTHS = (1000, 4000)
+IMAGENET = {
+    (1000, "linear", "L_simple"): (3.99, 32.5),
+    (4000, "linear", "L_simple"): (3.77, 31.3),
+    (4000, "linear", "L_hybrid"): (3.66, 32.2),
+    (4000, "cosine", "L_simple"): (3.68, 27.0),
+    (4000, "cosine", "L_hybrid"): (3.62, 28.0),
+    (4000, "cosine", "L_vlb"): (3.57, 56.7),
+}
+"""Table 1: bits/dim and FID after 200,000 steps on ImageNet 64x64."""
+CIFAR = {
+    (1000, "linear", "L_simple"): (3.73, 3.29),
+    (4000, "linear", "L_simple"): (3.37, 2.90),
+    (4000, "linear", "L_hybrid"): (3.26, 3.07),
+    (4000, "cosine", "L_simple"): (3.26, 3.05),
+    (4000, "cosine", "L_hybrid"): (3.17, 3.19),
+    (4000, "cosine", "L_vlb"): (2.94, 11.47),
+}
+"""Table 2: bits/dim and FID after 500,000 steps on CIFAR-10."""
+COLOURS = {"L_simple": "#999999", "L_hybrid": "#2a6fbb", "L_vlb": "#d9822b"}
+
+
+class Ablation(Experiment):
+    """T 1,000 and 4,000, linear and cosine, L_simple, L_hybrid and L_vlb."""
+
+    name = "ablation"
+    title = "Schedule, objective and length of the chain"
+    paper = "Tables 1 and 2"
+
+    def cells(self, scale: Scale, seeds: int) -> list[Cell]:
+        return [
+            cell(scale, schedule, num_timesteps, objective, seed)
+            for seed, num_timesteps, schedule, objective in product(range(seeds), LENGTHS, SCHEDULES, OBJECTIVES)
+        ]
+
+    def conclude(self, scale: Scale, measured: list[Measured]) -> Outcome:
+        bits = {key_of(each.labels): bits_of(each) for each in measured}
+        distances = {key_of(each.labels): each.found["fd"]["frechet"]["value"] for each in measured}
+        short, long = LENGTHS
+        findings = [
+            compare("bits/dim: L_hybrid below L_simple", bits, 2, "L_hybrid", "L_simple"),
+            compare("bits/dim: L_vlb below L_hybrid", bits, 2, "L_vlb", "L_hybrid"),
+            compare("bits/dim: cosine below linear", bits, 1, "cosine", "linear"),
+            compare(f"bits/dim: T = {long:,} below T = {short:,}", bits, 0, long, short),
+            compare("FD: cosine below linear", distances, 1, "cosine", "linear"),
+            compare("FD: L_simple below L_vlb", distances, 2, "L_simple", "L_vlb"),
+            compare("FD: L_hybrid below L_vlb", distances, 2, "L_hybrid", "L_vlb"),
+        ]
+        return Outcome([_table(bits, distances)], findings, _figure(bits, distances), _notes(scale))
+
+
+def cell(
+    scale: Scale, schedule: Literal["linear", "cosine"], num_timesteps: int, objective: ObjectiveName, seed: int
+) -> Cell:
+    """One run of the grid; other experiments share some of them."""
+    config = varied(scale.base, schedule=schedule, num_timesteps=num_timesteps, objective=objective, seed=seed)
+    measures = [Bits("bits", scale.items, scale.error), Judged("fd", scale.samples, scale.sampling_steps)]
+    if objective == "L_simple":  # it has learned no variance: it is scored with the better of the two fixed ones
+        measures.append(Bits("bits, fixed_large", scale.items, scale.error, variance="fixed_large"))
+    labels: dict[str, Label] = {"T": num_timesteps, "schedule": schedule, "objective": objective, "seed": seed}
+    return Cell(labels, DiffusionRun(config), tuple(measures))
+
+
+def bits_of(measured: Measured) -> float:
+    """Bits/dim, with the better fixed variance where none is learned."""
+    return min(float(found["bits"]) for name, found in measured.found.items() if name.startswith("bits"))
+
+
+def key_of(labels: dict[str, Label]) -> tuple[Label, ...]:
+    """What tells runs apart: T, schedule, objective, seed."""
+    return tuple(labels.values())
+
+
+def compare(claim: str, values: dict[tuple[Label, ...], float], place: int, low: Label, high: Label) -> Finding:
+    """Over all pairs of runs that differ in nothing but what stands at `place` of their keys."""
+    pairs = [
+        (value, values[(*key[:place], high, *key[place + 1 :])]) for key, value in values.items() if key[place] == low
+    ]
+    return lower(claim, pairs)
+
+
+def _table(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, ...], float]) -> Table:
+    rows = []
+    for num_timesteps, schedule, objective in product(LENGTHS, SCHEDULES, OBJECTIVES):
+        key = (num_timesteps, schedule, objective)
+        ours = [_shown([value for each, value in values.items() if each[:3] == key]) for values in (bits, distances)]
+        theirs = ["" if key not in paper else f"{paper[key][0]:.2f} / {paper[key][1]:g}" for paper in (CIFAR, IMAGENET)]
+        rows.append([f"{num_timesteps:,}", schedule, objective, *ours, *theirs])
+    header = ["T", "schedule", "objective", "bits/dim", "FD", "paper, CIFAR-10: bits/dim / FID", "ImageNet 64x64"]
+    return Table("Means over seeds, with their standard errors", header, rows)
+
+
+def _shown(values: list[float]) -> str:
+    mean, error = mean_and_error(values)
+    return f"{mean:.3f} ± {error:.3f}" if error else f"{mean:.3f}"
+
+
+def _figure(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, ...], float]) -> Figure:
+    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=110)
+    for axes, values, name in zip(
+        figure.subplots(1, 2), (bits, distances), ("bits/dim", "Frechet distance"), strict=True
+    ):
+        for place, (num_timesteps, schedule) in enumerate(product(LENGTHS, SCHEDULES)):
+            for shift, (objective, colour) in enumerate(
+                zip(OBJECTIVES, ("#999999", "#2a6fbb", "#d9822b"), strict=True)
+            ):
+                found = [value for key, value in values.items() if key[:3] == (num_timesteps, schedule, objective)]
+                mean, error = mean_and_error(found)
+                at = place + 0.22 * (shift - 1)
+                axes.errorbar([at], [mean], [error], color=colour, marker="o", label=objective if place == 0 else None)
+                axes.plot([at] * len(found), found, ".", color=colour, alpha=0.3, markersize=3)
+        ticks = [f"{schedule}\nT = {num_timesteps:,}" for num_timesteps, schedule in product(LENGTHS, SCHEDULES)]
+        axes.set_xticks(range(len(ticks)), ticks)
+        axes.set(ylabel=name)
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _notes(scale: Scale) -> list[str]:
+    return [
+        "L_simple is scored with the better of its two fixed variances.",
+        f"Bits/dim are of the whole chain, estimated from a part of its terms to within {scale.error:g} (95 %) for each"
+        f" run; FD is of {scale.samples:,} samples in {scale.sampling_steps} steps.",
+    ]

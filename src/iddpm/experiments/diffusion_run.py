@@ -1,0 +1,94 @@
+"""A diffusion model as an experiment's subject: an ordinary training run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from iddpm.checkpoints.run import RunDirectory, load
+from iddpm.config import Config, DataConfig, Section
+from iddpm.data import Splits, open_source
+from iddpm.experiments.experiment import JSON, Progress, Subject
+from iddpm.model import Model
+from iddpm.speed import count_flops
+from iddpm.training import Session, Stepped
+from iddpm.training.processes import choose_device
+
+
+@dataclass(frozen=True)
+class DiffusionRun(Subject):
+    """A run of `iddpm train`."""
+
+    config: Config
+
+    def identity(self) -> JSON:
+        return self.config.to_json()
+
+    def make(self, folder: Path) -> Generator[Progress, None, None]:
+        if self.is_made(folder):
+            return
+        device = choose_device("auto")
+        session = Session(self.config, opened(self.config.data), folder, device)
+        for event in session.events():
+            if isinstance(event, Stepped):
+                yield Progress("training", event.step, event.steps)
+
+    def is_made(self, folder: Path) -> bool:
+        latest = RunDirectory(folder).latest()
+        return latest is not None and int(latest.name.removeprefix("step-")) >= self.config.training.steps
+
+    def command(self, folder: Path) -> str:
+        start = "digits" if self.config.data.source == "digits" else "cifar10"
+        return shlex.join(["iddpm", "train", start, "--run", str(folder), *flags(self.config, start)])
+
+    def model(self, folder: Path, weights: str | None = None, step: int | None = None) -> Model:
+        """As it was after `step` (at the end for None), with averaged weights if not told otherwise; ready for work."""
+        place = folder if step is None else folder / "checkpoints" / f"step-{step:08d}"
+        model = load(place, weights=weights).to(choose_device("auto"))
+        return model.accelerate(calls=10_000, tell=lambda line: None)
+
+    def flops(self) -> int:
+        """Of the whole training, counted operator by operator."""
+        training = self.config.training
+        return count_flops(self.config, opened(self.config.data).spec).training * training.batch_size * training.steps
+
+
+@cache
+def opened(data: DataConfig) -> Splits:
+    """The data, read once."""
+    return open_source(data)
+
+
+def flags(config: Config, preset_name: str) -> list[str]:
+    """The words that make iddpm train's preset of that name into `config`."""
+    from iddpm.presets import preset
+
+    start = preset(preset_name)
+    words: list[str] = []
+    for section in Config.model_fields:
+        ours, theirs = getattr(config, section), getattr(start, section)
+        for field, value in changed(ours, theirs):
+            name = field.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{section}.{name}" if value else f"--{section}.no-{name}")
+            else:
+                words += [f"--{section}.{name}", *_words(value)]
+    return words
+
+
+def changed(ours: Section, theirs: Section) -> Iterator[tuple[str, Any]]:
+    """Fields that differ, with their values."""
+    for field in type(ours).model_fields:
+        value = getattr(ours, field)
+        if value != getattr(theirs, field):
+            yield field, value
+
+
+def _words(value: Any) -> list[str]:
+    if isinstance(value, tuple):
+        return [str(each) for each in value]
+    return [str(value)]

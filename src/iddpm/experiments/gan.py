@@ -1,0 +1,124 @@
+"""A class-conditional GAN, for comparison: hinge loss, residual networks, spectral normalisation, averaged weights.
+
+After SN-GAN with projection (Miyato & Koyama 2018) and BigGAN (Brock et al. 2019), without what those need at scale.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from iddpm.config import DatasetSpec
+
+LATENT = 64
+SMALLEST = 4
+"""Side of the feature maps at the generator's start and the discriminator's end."""
+
+
+def doublings(spec: DatasetSpec) -> int:
+    """How often the smallest feature map is doubled to the data's size."""
+    count = 0
+    while SMALLEST << count < max(spec.size):
+        count += 1
+    return count
+
+
+class ClassNorm(nn.Module):
+    """Batch normalisation, with a scale and a shift for each class."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(width, affine=False)
+        self.scale, self.shift = nn.Embedding(classes, width), nn.Embedding(classes, width)
+        nn.init.ones_(self.scale.weight)
+        nn.init.zeros_(self.shift.weight)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        found: Tensor = self.norm(x) * self.scale(labels)[..., None, None] + self.shift(labels)[..., None, None]
+        return found
+
+
+class GeneratorBlock(nn.Module):
+    """Twice the size: norm, ReLU, enlarge, convolution, norm, ReLU, convolution, and a way around."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(ClassNorm(width, classes) for _ in range(2))
+        self.convolutions = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        h = F.interpolate(F.relu(self.norms[0](x, labels)), scale_factor=2)
+        h = self.convolutions[1](F.relu(self.norms[1](self.convolutions[0](h), labels)))
+        found: Tensor = F.interpolate(x, scale_factor=2) + h
+        return found
+
+
+class Generator(nn.Module):
+    """Latents `[batch, 64]` and labels to images in [-1, 1]."""
+
+    def __init__(self, spec: DatasetSpec, width: int) -> None:
+        super().__init__()
+        self.spec = spec
+        classes = max(1, len(spec.class_names))
+        self.first = nn.Linear(LATENT, width * SMALLEST**2)
+        self.blocks = nn.ModuleList(GeneratorBlock(width, classes) for _ in range(doublings(spec)))
+        self.norm = ClassNorm(width, classes)
+        self.last = nn.Conv2d(width, spec.channels, 3, padding=1)
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        x = self.first(latents).unflatten(1, (-1, SMALLEST, SMALLEST))
+        for block in self.blocks:
+            x = block(x, labels)
+        image: Tensor = torch.tanh(self.last(F.relu(self.norm(x, labels))))
+        return image[..., : self.spec.size[0], : self.spec.size[1]]
+
+
+class DiscriminatorBlock(nn.Module):
+    """Half the size: ReLU, convolution, ReLU, convolution, mean over 2x2, and a way around."""
+
+    def __init__(self, inputs: int, width: int, *, halve: bool) -> None:
+        super().__init__()
+        self.halve = halve
+        self.first = spectral_norm(nn.Conv2d(inputs, width, 3, padding=1))
+        self.second = spectral_norm(nn.Conv2d(width, width, 3, padding=1))
+        self.around = spectral_norm(nn.Conv2d(inputs, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.around(x) + self.second(F.relu(self.first(F.relu(x))))
+        return F.avg_pool2d(found, 2) if self.halve else found
+
+
+class Discriminator(nn.Module):
+    """Images in [-1, 1] and their labels to how real they look: a score, and the label's projection on features."""
+
+    def __init__(self, spec: DatasetSpec, width: int) -> None:
+        super().__init__()
+        self.first = spectral_norm(nn.Conv2d(spec.channels, width, 3, padding=1))
+        self.blocks = nn.ModuleList(
+            [
+                *(DiscriminatorBlock(width, width, halve=True) for _ in range(doublings(spec))),
+                DiscriminatorBlock(width, width, halve=False),
+            ]
+        )
+        self.score = spectral_norm(nn.Linear(width, 1))
+        self.label = spectral_norm(nn.Embedding(max(1, len(spec.class_names)), width))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        x = self.first(images)
+        for block in self.blocks:
+            x = block(x)
+        features = F.relu(x).sum(dim=(2, 3))
+        found: Tensor = self.score(features)[:, 0] + (self.label(labels) * features).sum(dim=1)
+        return found
+
+
+def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
+    """The hinge loss: real images should score above 1, and generated ones below -1."""
+    return F.relu(1 - real).mean() + F.relu(1 + generated).mean()
+
+
+def generator_loss(generated: Tensor) -> Tensor:
+    """Generated images should score high."""
+    return -generated.mean()

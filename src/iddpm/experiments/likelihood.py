@@ -1,0 +1,247 @@
+"""Table 3: bits/dim beside autoregressive models that are trained on the same data with the same compute."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from iddpm.config import DataConfig, DatasetSpec
+from iddpm.data.dataset import Levels
+from iddpm.diffusion.randomness import mixed_seed
+from iddpm.experiments.autoregressive import MODELS, Autoregressive
+from iddpm.experiments.diffusion_run import DiffusionRun, opened
+from iddpm.experiments.experiment import JSON, Cell, Experiment, Measure, Measured, Outcome, Progress, Subject, Table
+from iddpm.experiments.measures import Bits
+from iddpm.experiments.names import ScaleName
+from iddpm.experiments.rivals import Learner, average, flops, module_state, steps_done, train
+from iddpm.experiments.scales import Scale, varied
+from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
+from iddpm.training.processes import choose_device
+
+PUBLISHED = {
+    "Glow": (3.81, 3.35),
+    "Flow++": (3.69, 3.08),
+    "PixelCNN": (3.57, 3.14),
+    "NVAE": (None, 2.91),
+    "Very deep VAE": (3.52, 2.87),
+    "PixelSNAIL": (3.52, 2.85),
+    "Image Transformer": (3.48, 2.90),
+    "Sparse Transformer": (3.44, 2.80),
+    "Routing Transformer": (3.43, None),
+    "DDPM": (None, 3.70),
+    "DDPM, continuous flow": (None, 2.99),
+    "Improved DDPM": (3.53, 2.94),
+}
+"""Bits/dim on ImageNet 64x64 and CIFAR-10, as the paper prints them."""
+SIZES: dict[ScaleName, dict[str, tuple[int, int]]] = {
+    "tiny": {"PixelCNN": (48, 5), "transformer": (48, 3)},
+    "small": {"PixelCNN": (126, 12), "transformer": (256, 8)},
+    "paper": {"PixelCNN": (192, 15), "transformer": (512, 16)},
+}
+"""Width and depth."""
+LONGER = 4
+"""Times as many steps for the diffusion model as in other experiments: likelihoods take long to learn."""
+RATE = 0.995
+CHECKPOINT = 100
+
+
+class Likelihood(Experiment):
+    """L_vlb and L_hybrid beside a PixelCNN and a transformer."""
+
+    name = "likelihood"
+    title = "Likelihoods"
+    paper = "Table 3"
+
+    def cells(self, scale: Scale, seeds: int) -> list[Cell]:
+        cells = []
+        for seed in range(seeds):
+            steps = LONGER * scale.base.training.steps
+            runs = {
+                name: DiffusionRun(varied(scale.base, objective=name, steps=steps, seed=seed))
+                for name in ("L_hybrid", "L_vlb")
+            }
+            measure = Bits("bits", scale.items, scale.error)
+            cells += [
+                Cell({"model": f"diffusion, {name}", "seed": seed}, run, (measure,)) for name, run in runs.items()
+            ]
+            for kind, (width, depth) in SIZES[scale.name].items():
+                rival = AutoregressiveRun.with_budget(runs["L_hybrid"], kind, width, depth)
+                cells.append(Cell({"model": kind, "seed": seed}, rival, (ExactBits("bits", scale.items),)))
+        return cells
+
+    def conclude(self, scale: Scale, measured: list[Measured]) -> Outcome:
+        names = list(dict.fromkeys(str(each.labels["model"]) for each in measured))
+        found = {name: [each.found["bits"] for each in measured if each.labels["model"] == name] for name in names}
+        bits = {name: [float(each["bits"]) for each in results] for name, results in found.items()}
+        pairs = {
+            kind: [(min(ours), theirs) for *ours, theirs in zip(*(bits[n] for n in names[:2]), bits[kind], strict=True)]
+            for kind in names[2:]
+        }
+        findings = [lower(f"diffusion (the better objective) below the {kind}", each) for kind, each in pairs.items()]
+        budget = _budget(scale)
+        rows = [
+            [name, plus_minus(*mean_and_error(bits[name])), f"{budget[name][0] / 1e12:.2f}", f"{budget[name][1]:,}"]
+            for name in names
+        ]
+        ours = Table("Bits/dim here", ["model", "bits/dim", "training, TFLOP", "parameters"], rows)
+        theirs = [
+            [name, *("" if value is None else f"{value:.2f}" for value in values)] for name, values in PUBLISHED.items()
+        ]
+        published = Table("Published bits/dim", ["model", "ImageNet 64x64", "CIFAR-10"], theirs)
+        notes = [
+            "Autoregressive likelihoods are exact; diffusion's are the bound on the whole chain, estimated to within"
+            f" {scale.error:g}. All were trained on the same items with as many FLOPs (counted), and scored on the same"
+            f" {scale.items} held-out items, with averaged weights.",
+        ]
+        return Outcome([ours, published], findings, _figure(bits), notes)
+
+
+@cache
+def _flops_of(kind: str, width: int, depth: int, spec: DatasetSpec) -> tuple[int, int]:
+    """Of a forward and a backward pass of one item; and how many parameters."""
+    with torch.device("meta"):
+        network = MODELS[kind](spec, width, depth)
+        items = torch.zeros(1, *spec.shape, dtype=torch.long)
+    count = sum(each.numel() for each in network.parameters())
+    return flops(lambda: network(items).sum().backward()), count
+
+
+def _budget(scale: Scale) -> dict[str, tuple[int, int]]:
+    """FLOPs of training, and parameters, by model."""
+    from iddpm.build import build_network
+
+    found: dict[str, tuple[int, int]] = {}
+    for cell in Likelihood().cells(scale, 1):
+        subject, name = cell.subject, str(cell.labels["model"])
+        if isinstance(subject, DiffusionRun):
+            with torch.device("meta"):
+                network = build_network(subject.config, opened(subject.config.data).spec)
+            found[name] = subject.flops(), sum(each.numel() for each in network.parameters())
+        elif isinstance(subject, AutoregressiveRun):
+            each, count = _flops_of(subject.kind, subject.width, subject.depth, opened(subject.data).spec)
+            found[name] = each * subject.steps * subject.batch_size, count
+    return found
+
+
+@dataclass(frozen=True)
+class AutoregressiveRun(Subject):
+    """A PixelCNN or a transformer in training: AdamW, warm-up and linear decay, averaged weights."""
+
+    kind: Literal["PixelCNN", "transformer"] | str
+    width: int
+    depth: int
+    data: DataConfig
+    steps: int
+    batch_size: int
+    seed: int
+    learning_rate: float = 2e-3
+
+    @classmethod
+    def with_budget(cls, run: DiffusionRun, kind: str, width: int, depth: int) -> AutoregressiveRun:
+        """As many steps as take the FLOPs of `run`'s training, with its data, batch size and seed."""
+        config = run.config
+        each, _ = _flops_of(kind, width, depth, opened(config.data).spec)
+        size = config.training.batch_size
+        return cls(kind, width, depth, config.data, max(1, run.flops() // (each * size)), size, config.training.seed)
+
+    def identity(self) -> JSON:
+        return {**vars(self), "data": self.data.model_dump(mode="json"), "version": 1}
+
+    def make(self, folder: Path) -> Generator[Progress, None, None]:
+        if not self.is_made(folder):
+            yield from train(_Learner(self), folder, self.steps, CHECKPOINT)
+
+    def is_made(self, folder: Path) -> bool:
+        return steps_done(folder) >= self.steps
+
+    def command(self, folder: Path) -> str | None:
+        return None
+
+    def model(self, folder: Path) -> Autoregressive:
+        """With averaged weights."""
+        network: Autoregressive = MODELS[self.kind](opened(self.data).spec, self.width, self.depth)
+        network.load_state_dict(module_state(folder, "average"))
+        return network.eval().to(choose_device("auto"))
+
+
+class _Learner(Learner):
+    def __init__(self, run: AutoregressiveRun) -> None:
+        self._run = run
+        self._data = opened(run.data).train
+        self._device = choose_device("auto")
+        torch.manual_seed(run.seed)
+        self._network = MODELS[run.kind](self._data.spec, run.width, run.depth).to(self._device)
+        self._average = copy.deepcopy(self._network)
+        self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=run.learning_rate, weight_decay=0.0)
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"network": self._network, "average": self._average}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"optimizer": self._optimizer}
+
+    def learn(self, step: int) -> None:
+        run = self._run
+        generator = np.random.default_rng(mixed_seed(run.seed, step, 5))
+        rows = generator.integers(0, len(self._data), run.batch_size)
+        for group in self._optimizer.param_groups:
+            group["lr"] = run.learning_rate * min(1.0, (step + 1) / 100) * (1 - step / run.steps)
+        self._network(as_tensor(self._data.items(rows), self._device)).mean().backward()
+        nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        average(self._average, self._network, step, RATE)
+
+
+def as_tensor(items: Levels, device: torch.device) -> Tensor:
+    """Grey levels as indices."""
+    return torch.from_numpy(items.astype(np.int64)).to(device)
+
+
+@dataclass(frozen=True)
+class ExactBits(Measure):
+    """An autoregressive model's bits/dim on held-out items."""
+
+    count: int
+
+    @torch.no_grad()
+    def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
+        assert isinstance(subject, AutoregressiveRun)
+        network = subject.model(folder)
+        held_out = opened(subject.data).validation
+        assert held_out is not None
+        count = min(self.count, len(held_out))
+        found: list[Tensor] = []
+        device = next(network.parameters()).device
+        for start in range(0, count, 64):
+            rows = np.arange(start, min(start + 64, count))
+            found.append(network(as_tensor(held_out.items(rows), device)).double().cpu())
+            yield Progress("scoring", min(start + 64, count), count)
+        bits = torch.cat(found)
+        return {"bits": float(bits.mean()), "error": float(bits.std()) / math.sqrt(count), "items": count}
+
+
+def _figure(bits: dict[str, list[float]]) -> Figure:
+    figure = Figure(figsize=(6, 3.2), layout="constrained", dpi=110)
+    axes = figure.subplots()
+    for place, (name, values) in enumerate(bits.items()):
+        mean, error = mean_and_error(values)
+        colour = "#2a6fbb" if name.startswith("diffusion") else "#d9822b"
+        axes.errorbar([mean], [place], xerr=[error], color=colour, marker="o")
+        axes.plot(values, [place] * len(values), ".", color=colour, alpha=0.4)
+    axes.set_yticks(range(len(bits)), list(bits))
+    axes.set(xlabel="bits/dim, held out")
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -1,0 +1,157 @@
+"""What experiments measure of diffusion models: bits/dim, the terms of the bound, and Frechet distances."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from iddpm.config import DataConfig
+from iddpm.data import Dataset
+from iddpm.data.dataset import Rows
+from iddpm.data.scikit import Crops
+from iddpm.diffusion.variances import FixedVariance
+from iddpm.estimation import estimate_bound
+from iddpm.evaluation.classifier import train_classifier
+from iddpm.evaluation.features import ClassifierFeatures, FeatureNetwork
+from iddpm.evaluation.scores import Scores, distance, score_sets
+from iddpm.evaluation.statistics import Statistics
+from iddpm.experiments.diffusion_run import DiffusionRun, opened
+from iddpm.experiments.experiment import JSON, Measure, Progress, Subject, digest
+from iddpm.experiments.places import Places
+from iddpm.judging import ImageSet, collect, default_features, images_of_data, images_of_model
+from iddpm.sampling import SamplerName, SamplerOptions
+from iddpm.scoring import ScoreSum, score_batches
+
+REFERENCE = 10_000
+"""Training images that samples are compared with, at most."""
+
+
+@dataclass(frozen=True)
+class Bits(Measure):
+    """Bits/dim of the whole chain on held-out items, estimated to within `error` (see `estimation`)."""
+
+    count: int
+    error: float
+    variance: str | None = None
+    step: int | None = None
+
+    def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
+        assert isinstance(subject, DiffusionRun)
+        model = subject.model(folder, step=self.step)
+        held_out = opened(subject.config.data).validation
+        assert held_out is not None
+        count = min(self.count, len(held_out))
+        variance = None if self.variance is None else FixedVariance(self.variance)
+        work = estimate_bound(
+            model, held_out, model.diffusion, error=self.error, count=count, variance=variance, batch_size=256
+        )
+        for found in work:
+            # The interval shrinks with the root of the work, which tells how much of it is done.
+            yield Progress("scoring", round(100 * min(1.0, (self.error / found.half_width) ** 2)), 100)
+        return {"bits": found.mean, "half_width": found.half_width, "items": count, "evaluations": found.evaluations}
+
+
+@dataclass(frozen=True)
+class Terms(Measure):
+    """Every term of the bound on held-out items, on the whole chain or evenly spaced steps of it."""
+
+    count: int
+    steps: str | None = None
+
+    def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
+        assert isinstance(subject, DiffusionRun)
+        model = subject.model(folder)
+        held_out = opened(subject.config.data).validation
+        assert held_out is not None
+        count = min(self.count, len(held_out))
+        diffusion = model.diffusion.strided(self.steps)
+        total = ScoreSum()
+        work = score_batches(model, held_out, diffusion, count=count, seed=0, clip=True, batch_size=128)
+        for done, bound in enumerate(work, 1):
+            if bound is not None:
+                total.add(bound)
+            yield Progress("scoring", done, -(-count // 128) * len(diffusion.schedule))
+        score = total.result(diffusion)
+        return {
+            "terms": score.terms,
+            "term_errors": score.term_errors,
+            "timesteps": score.timesteps,
+            "prior": score.prior.mean,
+            "bits": score.total.mean,
+            "items": count,
+        }
+
+
+@dataclass(frozen=True)
+class Judged(Measure):
+    """FD of samples against training images with its standard error, and if `whole` all other scores too.
+
+    steps: a stride, or timesteps; None takes the whole chain.
+    """
+
+    count: int
+    steps: str | tuple[int, ...] | None = None
+    whole: bool = False
+    sampler: SamplerName = "ancestral"
+    variance: str | None = None
+    step: int | None = None
+
+    def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
+        assert isinstance(subject, DiffusionRun)
+        model = subject.model(folder, step=self.step)
+        variance = None if self.variance is None else FixedVariance(self.variance)
+        options = SamplerOptions(self.steps, self.sampler, variance=variance)
+        images = images_of_model(model, options, {"source": str(folder)}, count=self.count, seed=0)
+        return (yield from judged(images, subject.config.data, shared, whole=self.whole))
+
+
+def judged(images: ImageSet, data: DataConfig, shared: Path, *, whole: bool) -> Generator[Progress, None, JSON]:
+    """FD of any images against the data's training images, and if `whole` all other scores too."""
+    network, real = yield from reference(data, shared)
+    for news in collect(images, network):
+        if isinstance(news, Statistics):
+            drawn = news
+        else:
+            yield Progress("drawing samples", news, images.rounds)
+    if not whole:
+        return {"frechet": asdict(distance(drawn, real)), "count": images.count}
+    for scores in score_sets(drawn, real):
+        if isinstance(scores, Scores):
+            return {name: asdict(estimate) for name, estimate in scores.estimates.items()} | {"count": images.count}
+        yield Progress("comparing", *scores)
+    raise AssertionError("score_sets ends with scores")
+
+
+def reference(data: DataConfig, shared: Path) -> Generator[Progress, None, tuple[FeatureNetwork, Statistics]]:
+    """What samples are compared with, in features that suit the data: made once, then read."""
+    path = shared / f"reference-{digest(data.model_dump())}.npz"
+    train: Dataset = opened(data).train
+    if isinstance(train, Crops):
+        train = Places(train)
+    if path.exists():
+        known = Statistics.load(path)
+        return (_pretrained() if known.network is None else ClassifierFeatures.from_bytes(known.network)), known
+    if isinstance(train, Places) or default_features(train.spec) == "classifier":
+        yield Progress("training a classifier, whose features are compared", 0, 1)
+        trained = train_classifier(train)
+        network: FeatureNetwork = ClassifierFeatures(trained.network, trained.accuracy)
+    else:
+        network = _pretrained()
+    rows = np.linspace(0, len(train) - 1, min(REFERENCE, len(train))).astype(np.int64)
+    images = images_of_data(Rows(train, rows), {"source": data.source, "split": "train"})
+    for news in collect(images, network):
+        if isinstance(news, Statistics):
+            news.save(path)
+            return network, news
+        yield Progress("looking at training images", news, images.rounds)
+    raise AssertionError("collect ends with statistics")
+
+
+def _pretrained() -> FeatureNetwork:
+    from iddpm.evaluation.pretrained import open_pretrained
+    from iddpm.training.processes import choose_device
+
+    return open_pretrained("inception", None, choose_device("auto"))

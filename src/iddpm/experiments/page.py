@@ -1,0 +1,78 @@
+"""An experiment's results in files: a page, its picture, and the numbers."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from iddpm.experiments.experiment import Experiment, Measured, Outcome, Table
+from iddpm.experiments.scales import Scale
+from iddpm.files import replacing, write_json
+from iddpm.pictures import save_image
+
+
+def write(
+    folder: Path, experiment: Experiment, scale: Scale, outcome: Outcome, measured: list[Measured], command: str
+) -> Path:
+    """NAME-SCALE.md with its .png and .json in `folder`; the page's path."""
+    name = f"{experiment.name}-{scale.name}"
+    figure = outcome.figure
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="white")
+    save_image(folder / f"{name}.png", Image.open(buffer))
+    write_json(
+        folder / f"{name}.json",
+        {
+            "experiment": experiment.name,
+            "scale": scale.name,
+            "data": scale.base.data.source,
+            "findings": [vars(finding) for finding in outcome.findings],
+            "cells": [{"labels": each.labels, "found": each.found} for each in measured],
+        },
+    )
+    page = folder / f"{name}.md"
+    with replacing(page) as beside:
+        beside.write_text(text(experiment, scale, outcome, f"{name}.png", command))
+    return page
+
+
+def text(experiment: Experiment, scale: Scale, outcome: Outcome, picture: str, command: str) -> str:
+    """The page."""
+    lines = [
+        f"# {experiment.title}",
+        "",
+        f"The paper's {experiment.paper}, at the scale {scale.name}. Made by",
+        "",
+        "```sh",
+        command,
+        "```",
+        "",
+        "| finding | here | statistic |",
+        "|---|---|---|",
+        *(f"| {each.claim} | {each.verdict} | {each.statistic} |" for each in outcome.findings),
+        "",
+        f"![{experiment.title}]({picture})",
+    ]
+    for table in outcome.tables:
+        lines += ["", f"## {table.title}", "", *markdown(table)]
+    if outcome.notes:
+        lines += ["", "## Where it departs from the paper", "", *(f"- {note}" for note in outcome.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(table: Table) -> list[str]:
+    """A table's lines."""
+    return [
+        f"| {' | '.join(table.header)} |",
+        f"|{'---|' * len(table.header)}",
+        *(f"| {' | '.join(row)} |" for row in table.rows),
+    ]
+
+
+def plain(table: Table) -> list[str]:
+    """A table's lines for a terminal."""
+    rows = [table.header, *table.rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

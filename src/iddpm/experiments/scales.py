@@ -1,0 +1,134 @@
+"""How large experiments are: in miniature on two CPU cores, for one GPU, and as the paper ran them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from iddpm.config import Config, DataConfig, NetworkConfig, ObjectiveConfig, TrainingConfig
+from iddpm.experiments.names import ScaleName
+from iddpm.presets import preset
+
+ObjectiveName = Literal["L_simple", "L_hybrid", "L_vlb"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of everything that experiments make and measure.
+
+    base: a run with the cosine schedule, T of 4,000 and L_hybrid, which experiments vary. classes: data with classes
+    for the comparison with a GAN. widths: channels of the scaling experiment's networks. items, error: held-out items
+    that are scored, and to within how many bits/dim. samples, sampling_steps: of a Frechet distance. given: places of
+    other models' samples, to be judged beside.
+    """
+
+    name: ScaleName
+    base: Config
+    classes: Config
+    widths: tuple[int, int, int, int]
+    items: int
+    error: float
+    samples: int
+    sampling_steps: str
+    seeds: int
+    given: tuple[str, ...] = ()
+
+
+def scale_of(name: ScaleName, data: DataConfig | None = None) -> Scale:
+    """The scale of that name, on other data than its own if `data` is given."""
+    made = {"tiny": tiny, "small": small, "paper": paper}[name]()
+    if data is None:
+        return made
+    from dataclasses import replace
+
+    return replace(
+        made,
+        base=made.base.model_copy(update={"data": data}),
+        classes=made.classes.model_copy(update={"data": data}),
+    )
+
+
+def quiet(config: Config) -> Config:
+    """Without the looks at a run that nobody takes in an experiment."""
+    training = config.training.model_copy(update={"validate_every": 0, "sample_every": 0})
+    return config.model_copy(update={"training": training})
+
+
+def tiny() -> Scale:
+    """Crops of photographs, 8x8 pixels in 256 levels, and networks that learn in a minute."""
+    base = Config(
+        data=DataConfig(source="photos", size=8, channels=3, validation=0.2),
+        network=NetworkConfig(channels=16, channel_multipliers=(1, 2), num_res_blocks=1),
+        training=TrainingConfig(
+            steps=1500,
+            batch_size=64,
+            learning_rate=2e-3,
+            warmup_steps=100,
+            decay=True,
+            gradient_clip=1.0,
+            ema_rates=(0.99,),
+            checkpoint_every=500,
+            keep_checkpoints=1,
+        ),
+    )
+    digits = preset("digits")
+    classes = digits.model_copy(update={"network": digits.network.model_copy(update={"classes": True})})
+    return Scale("tiny", quiet(base), quiet(classes), (8, 12, 16, 24), 256, 0.02, 500, "100", 5)
+
+
+def small() -> Scale:
+    """CIFAR-10 and a network of 10 million parameters: hours on one GPU."""
+    base = preset("cifar10")
+    network = base.network.model_copy(update={"channels": 64, "num_res_blocks": 2, "dropout": 0.1})
+    training = base.training.model_copy(update={"steps": 50_000, "ema_rates": (0.9995,), "warmup_steps": 500})
+    config = base.model_copy(update={"network": network, "training": training})
+    labelled = config.model_copy(
+        update={
+            "network": network.model_copy(update={"classes": True}),
+            "data": config.data.model_copy(update={"num_classes": 10}),
+        }
+    )
+    return Scale("small", quiet(config), quiet(labelled), (32, 48, 64, 96), 1000, 0.01, 10_000, "250", 3)
+
+
+def paper() -> Scale:
+    """CIFAR-10 as the paper trained it; the paper's ImageNet runs are the same with --data and its presets."""
+    return Scale(
+        "paper", quiet(preset("cifar10")), quiet(preset("imagenet64-class")), (64, 96, 128, 192), 10_000, 0.003,
+        50_000, "250", 1,
+    )  # fmt: skip
+
+
+def varied(
+    base: Config,
+    *,
+    schedule: Literal["cosine", "linear"] = "cosine",
+    num_timesteps: int | None = None,
+    objective: ObjectiveName = "L_hybrid",
+    timesteps: Literal["uniform", "low_discrepancy", "importance"] | None = None,
+    channels: int | None = None,
+    steps: int | None = None,
+    learning_rate: float | None = None,
+    seed: int,
+) -> Config:
+    """`base` with what an experiment changes; L_vlb is trained by importance sampling, as in the paper."""
+    diffusion = base.diffusion.model_copy(
+        update={
+            "schedule": schedule,
+            "num_timesteps": num_timesteps or base.diffusion.num_timesteps,
+            "variance": "fixed_small" if objective == "L_simple" else "learned_range",
+        }
+    )
+    drawn = timesteps or ("importance" if objective == "L_vlb" else "uniform")
+    kind = {"L_simple": "simple", "L_hybrid": "hybrid", "L_vlb": "vlb"}[objective]
+    goal = ObjectiveConfig(kind=kind, timesteps=drawn, vlb_weight=base.objective.vlb_weight)
+    network = base.network.model_copy(update={"channels": channels or base.network.channels})
+    training = base.training.model_copy(
+        update={
+            "seed": seed,
+            "steps": steps or base.training.steps,
+            "learning_rate": learning_rate or base.training.learning_rate,
+        }
+    )
+    changes = {"diffusion": diffusion, "objective": goal, "network": network, "training": training}
+    return Config.model_validate(base.model_copy(update=changes).model_dump())

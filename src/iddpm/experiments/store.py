@@ -1,0 +1,96 @@
+"""Where experiments keep what they have made and measured, so that none of it is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from iddpm.experiments.experiment import JSON, Cell, Measure, Measured, Progress, Subject
+from iddpm.files import write_json
+
+
+class Store:
+    """A folder with one for each subject, which holds it and what was measured of it, and a shared one.
+
+    Several processes may work in it: each takes the cells that no other works on.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, subject: Subject) -> Path:
+        """Where a subject lies, or will."""
+        return self.root / subject.key
+
+    def measured(self, cell: Cell) -> Measured | None:
+        """What was found of a cell; None before all of it was."""
+        found = {measure.label: self._read(cell.subject, measure) for measure in cell.measures}
+        known = {name: result for name, result in found.items() if result is not None}
+        return Measured(cell.labels, known) if len(known) == len(found) else None
+
+    def work(self, cells: list[Cell]) -> Iterator[tuple[int, Cell, Progress | None]]:
+        """Make and measure all cells that are not done; ends when all are, whoever did them.
+
+        Yields how many are done, the cell that is worked on, and how far it is (None: waiting for another process).
+        """
+        while left := [cell for cell in cells if self.measured(cell) is None]:
+            worked = False
+            for cell in left:
+                with claimed(self.folder(cell.subject)) as is_ours:
+                    if is_ours and self.measured(cell) is None:
+                        worked = True
+                        for progress in self._do(cell):
+                            yield len(cells) - len(left), cell, progress
+                if worked:
+                    break
+            if not worked:
+                yield len(cells) - len(left), left[0], None
+                time.sleep(1.0)
+
+    def _do(self, cell: Cell) -> Iterator[Progress]:
+        folder = self.folder(cell.subject)
+        yield from cell.subject.make(folder)
+        for measure in cell.measures:
+            if self._read(cell.subject, measure) is None:
+                begun = time.monotonic()
+                result = yield from measure.take(cell.subject, folder, self.root / "shared")
+                path = self._path(cell.subject, measure)
+                write_json(path, {**result, "seconds": round(time.monotonic() - begun, 1)})
+
+    def _path(self, subject: Subject, measure: Measure) -> Path:
+        return self.folder(subject) / "measures" / f"{measure.key}.json"
+
+    def _read(self, subject: Subject, measure: Measure) -> JSON | None:
+        try:
+            result: JSON = json.loads(self._path(subject, measure).read_text())
+        except (OSError, ValueError):
+            return None
+        return result
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Whether this process may work in `folder`: no other does until this ends, however it ends.
+
+    (Where the system has no such locks, always.)
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "claim", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = True
+    except BlockingIOError:
+        is_ours = False
+    try:
+        yield is_ours
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,58 @@
+"""From numbers to verdicts: one-sided tests, paired where runs are alike but for what is compared."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from scipy import stats
+
+from iddpm.experiments.experiment import Finding, Verdict
+
+LEVEL = 0.05
+"""Largest p of a finding that holds; and of its contrary, for one that does not."""
+
+
+def lower(claim: str, pairs: Sequence[tuple[float, float]], unit: str = "") -> Finding:
+    """That the first of each pair is below the second: a one-sided paired t-test over pairs."""
+    differences = [first - second for first, second in pairs]
+    mean = statistics.mean(differences)
+    if len(differences) < 2:
+        return Finding(claim, "undecided", f"difference {mean:+.4g}{unit}, one pair: no error is known")
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
+    p = float(stats.t.cdf(mean / error, len(differences) - 1)) if error else float(mean >= 0)
+    verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
+    return Finding(claim, verdict, f"difference {mean:+.3g} +- {error:.2g}{unit}, p = {shown(p)}, {len(pairs)} pairs")
+
+
+def within(claim: str, value: float, low: float, high: float, statistic: str) -> Finding:
+    """That a value lies within limits."""
+    return Finding(claim, "holds" if low <= value <= high else "does not hold", statistic)
+
+
+def compared(claim: str, first: tuple[float, float], second: tuple[float, float]) -> Finding:
+    """That one value with its standard error is above another, independent of it."""
+    difference, error = first[0] - second[0], math.hypot(first[1], second[1])
+    p = float(stats.norm.cdf(-difference / error)) if error else float(difference <= 0)
+    verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
+    return Finding(claim, verdict, f"difference {difference:+.3g} +- {error:.2g}, p = {shown(p)}")
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """Their mean and its standard error, 0 for a single one."""
+    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return statistics.mean(values), error
+
+
+def shown(p: float) -> str:
+    """A p-value for a reader."""
+    return f"{p:.2g}" if p >= 0.001 else "< 0.001"
+
+
+def plus_minus(mean: float, error: float) -> str:
+    """A mean with its error, to as many digits as the error allows."""
+    if not error:
+        return f"{mean:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{mean:.{digits}f} ± {error:.{digits}f}"

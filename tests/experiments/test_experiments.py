@@ -1,0 +1,180 @@
+"""Every experiment, from training to its page, in a size that says nothing but takes seconds."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from iddpm.cli.main import main
+from iddpm.config import Config, DataConfig, NetworkConfig
+from iddpm.experiments import (
+    ablation,
+    bound_by_step,
+    gradient_noise,
+    likelihood,
+    measures,
+    rivals,
+    scaling,
+    schedules,
+    steps,
+)
+from iddpm.experiments.catalogue import EXPERIMENTS
+from iddpm.experiments.diffusion_run import DiffusionRun, flags
+from iddpm.experiments.experiment import Cell, Outcome
+from iddpm.experiments.names import NAMES
+from iddpm.experiments.page import plain, write
+from iddpm.experiments.scales import Scale, paper, quiet, scale_of, small, tiny, varied
+from iddpm.experiments.store import Store
+
+
+def minuscule() -> Scale:
+    base = tiny()
+    changes = {"steps": 8, "batch_size": 8, "warmup_steps": 2, "checkpoint_every": 4}
+
+    def shrunk(config: Config, network: NetworkConfig) -> Config:
+        diffusion = config.diffusion.model_copy(update={"num_timesteps": 40})
+        training = config.training.model_copy(update=changes)
+        return config.model_copy(update={"diffusion": diffusion, "training": training, "network": network})
+
+    network = NetworkConfig(channels=8, channel_multipliers=(1,), num_res_blocks=1)
+    return replace(
+        base,
+        base=shrunk(base.base, network),
+        classes=shrunk(base.classes, network.model_copy(update={"classes": True})),
+        widths=(4, 8, 12, 16),
+        items=4,
+        error=50.0,
+        samples=100,
+        sampling_steps="4",
+    )
+
+
+@pytest.fixture
+def smaller(monkeypatch: pytest.MonkeyPatch) -> Scale:
+    monkeypatch.setattr(ablation, "LENGTHS", (30, 40))
+    monkeypatch.setattr(gradient_noise, "LENGTH", {"tiny": 10})
+    monkeypatch.setattr(gradient_noise, "BATCHES", 4)
+    monkeypatch.setattr(likelihood, "SIZES", {"tiny": {"PixelCNN": (6, 1), "transformer": (8, 1)}})
+    monkeypatch.setattr(schedules, "SKIPPED", (0.0, 0.2))
+    monkeypatch.setattr(steps, "COUNTS", {"tiny": (2, 3, 4, 5, 6, 7)})
+    monkeypatch.setattr(measures, "REFERENCE", 200)
+    monkeypatch.setattr(bound_by_step, "ITEMS", 4)
+    monkeypatch.setattr(scaling, "LOOKS", (2, 1))
+    return minuscule()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared, as experiments share their runs."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+def test_an_experiment_ends_in_a_page(name: str, smaller: Scale, runs: Path, tmp_path: Path) -> None:
+    experiment = EXPERIMENTS[name]()
+    cells = experiment.cells(smaller, 2)
+    assert len({(cell.subject.key, str(cell)) for cell in cells}) == len(cells)
+    store = Store(runs)
+    for _ in store.work(cells):
+        pass
+    measured = [found for cell in cells if (found := store.measured(cell))]
+    assert len(measured) == len(cells)
+    outcome = experiment.conclude(smaller, measured)
+    check(outcome)
+    page = write(tmp_path, experiment, smaller, outcome, measured, f"iddpm reproduce {name}")
+    text = page.read_text()
+    assert all(finding.claim in text for finding in outcome.findings)
+    assert (tmp_path / f"{name}-tiny.png").stat().st_size > 5_000
+    assert len(json.loads((tmp_path / f"{name}-tiny.json").read_text())["cells"]) == len(cells)
+
+
+def check(outcome: Outcome) -> None:
+    assert outcome.findings
+    for table in outcome.tables:
+        assert all(len(row) == len(table.header) for row in table.rows)
+        assert plain(table)
+        assert not any("nan" in cell for row in table.rows for cell in row)
+    assert outcome.notes
+
+
+def test_names_are_those_of_the_catalogue() -> None:
+    assert list(NAMES) == list(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("scale", [tiny(), small(), paper()])
+def test_a_printed_command_makes_the_very_run(scale: Scale) -> None:
+    from iddpm.cli.arguments import parse
+    from iddpm.cli.train import TrainArguments, starting_point
+
+    for objective in ("L_simple", "L_vlb"):
+        config = varied(scale.base, schedule="linear", objective=objective, seed=3)  # type: ignore[arg-type]
+        for each in (config, scale.classes):
+            start = "digits" if each.data.source == "digits" else "cifar10"
+            default, where = starting_point(start)
+            values = {name: getattr(default, name) for name in Config.model_fields}
+            words = flags(each, start)
+            told = parse(
+                TrainArguments, words, command="train", description="", default=TrainArguments(**values, run=where)
+            )
+            assert Config(**{name: getattr(told, name) for name in Config.model_fields}) == each
+
+
+def test_a_rival_goes_on_exactly_where_it_was(smaller: Scale, tmp_path: Path) -> None:
+    run = likelihood.AutoregressiveRun("PixelCNN", 6, 1, smaller.base.data, 6, 4, 0)
+    for _ in rivals.train(likelihood._Learner(run), tmp_path / "whole", 6, 2):
+        pass
+    halves = rivals.train(likelihood._Learner(run), tmp_path / "halves", 6, 2)
+    for progress in halves:
+        if progress.done == 5:  # what came after the last state is done again
+            break
+    halves.close()
+    assert rivals.steps_done(tmp_path / "halves") == 4
+    for _ in rivals.train(likelihood._Learner(run), tmp_path / "halves", 6, 2):
+        pass
+    for name in ("network", "average"):
+        whole, halved = (rivals.module_state(tmp_path / each, name) for each in ("whole", "halves"))
+        assert all(torch.equal(whole[key], halved[key]) for key in whole)
+
+
+def test_other_data_replaces_the_scales_own() -> None:
+    data = DataConfig(source="digits", size=8, channels=1, levels=17)
+    assert scale_of("tiny", data).base.data == data
+
+
+def test_quiet_runs_do_not_look_at_themselves() -> None:
+    training = quiet(Config()).training
+    assert training.validate_every == training.sample_every == 0
+
+
+def test_cells_have_names() -> None:
+    cell = Cell({"T": 1000, "schedule": "cosine", "seed": 2}, DiffusionRun(Config()), ())
+    assert str(cell) == "T 1000, cosine, seed 2"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing"], 'NAME: "nothing" is no experiment'),
+        (["ablation", "--seeds", "0"], "--seeds: must be at least 1"),
+        (["ablation", "--jobs", "0"], "--jobs: must be at least 1"),
+        (["ablation", "--size", "8"], "--size: is for --data"),
+        (["ablation", "--data", "nowhere"], 'data.source: "nowhere" is not known'),
+        (["coverage", "--samples", "nowhere"], "--samples: nowhere does not exist"),
+        (["ablation", "--scale", "huge"], "--scale"),
+    ],
+)
+def test_a_mistake_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_commands_for_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "ablation", "--runs", str(tmp_path), "--print-commands", "--seeds", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 12
+    assert all(line.startswith("iddpm train cifar10 --run ") for line in lines)
+    assert not any(tmp_path.iterdir())

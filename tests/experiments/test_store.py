@@ -1,0 +1,99 @@
+"""What is made and measured is kept, and done once."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from iddpm.experiments.experiment import JSON, Cell, Measure, Progress, Subject
+from iddpm.experiments.store import Store, claimed
+
+done: list[str] = []
+
+
+@dataclass(frozen=True)
+class Thing(Subject):
+    number: int
+
+    def identity(self) -> JSON:
+        return vars(self)
+
+    def make(self, folder: Path) -> Generator[Progress, None, None]:
+        if not self.is_made(folder):
+            yield Progress("making", 1, 1)
+            done.append(f"made {self.number}")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "made").touch()
+
+    def is_made(self, folder: Path) -> bool:
+        return (folder / "made").exists()
+
+    def command(self, folder: Path) -> str | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Twice(Measure):
+    fails: bool = False
+
+    def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
+        assert isinstance(subject, Thing)
+        yield Progress("measuring", 1, 1)
+        if self.fails:
+            raise KeyboardInterrupt
+        done.append(f"measured {subject.number}")
+        return {"twice": 2 * subject.number}
+
+
+def cells(fails: bool = False) -> list[Cell]:
+    return [Cell({"number": number}, Thing(number), (Twice("twice", fails=fails),)) for number in (1, 2)]
+
+
+def test_nothing_is_done_twice(tmp_path: Path) -> None:
+    done.clear()
+    store = Store(tmp_path)
+    assert store.measured(cells()[0]) is None
+    for _ in store.work(cells()):
+        pass
+    for _ in store.work(cells()):
+        pass
+    assert done == ["made 1", "measured 1", "made 2", "measured 2"]
+    found = store.measured(cells()[1])
+    assert found is not None
+    assert found.found["twice"]["twice"] == 4
+    assert found.labels == {"number": 2}
+
+
+def test_an_interrupted_measurement_is_made_again_and_the_thing_is_not(tmp_path: Path) -> None:
+    done.clear()
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        list(store.work(cells(fails=True)))
+    for _ in store.work(cells()):
+        pass
+    assert done.count("made 1") == 1
+    assert done.count("measured 1") == 1
+
+
+def test_other_settings_are_measured_anew(tmp_path: Path) -> None:
+    assert Twice("a").key != Twice("a", fails=True).key
+    assert Twice("a").key != Twice("b").key
+    assert Thing(1).key != Thing(2).key
+
+
+def test_a_cell_that_another_works_on_is_left_to_it(tmp_path: Path) -> None:
+    done.clear()
+    store = Store(tmp_path)
+    with claimed(store.folder(Thing(1))) as ours, claimed(store.folder(Thing(1))) as theirs:
+        assert ours
+        assert not theirs
+        events = store.work(cells())
+        for _, cell, progress in events:
+            if progress is None:  # all that is left is the other's
+                assert cell.labels == {"number": 1}
+                break
+    assert done == ["made 2", "measured 2"]
+    for _ in events:
+        pass
+    assert done == ["made 2", "measured 2", "made 1", "measured 1"]
