@@ -17,8 +17,10 @@ import tyro
 
 from iddpm.cli.arguments import parse
 from iddpm.cli.progress import ProgressLine, say
+from iddpm.config import DataConfig
 from iddpm.errors import UserError
 from iddpm.experiments.names import NAMES, ScaleName
+from iddpm.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,18 +114,16 @@ def _reproduce(name: str, arguments: ReproduceArguments, words: Sequence[str]) -
     print(page)
 
 
-def _data(arguments: ReproduceArguments):  # type: ignore[no-untyped-def]
-    """The data that was asked for."""
-    from iddpm.config import DataConfig
-    from iddpm.presets import PRESETS
+def _data(arguments: ReproduceArguments) -> DataConfig | None:
+    """The data that was asked for; None for the scale's own."""
 
     if arguments.data is None:
         return None
     known = PRESETS[arguments.data].config.data if arguments.data in PRESETS else DataConfig(source=arguments.data)
     data = known if arguments.size is None else known.model_copy(update={"size": arguments.size})
-    from iddpm.experiments.diffusion_run import opened
+    from iddpm.data import open_source
 
-    opened(data)  # a mistake is told of before any work
+    open_source(data)  # a mistake is told of before any work
     return data
 
 
@@ -144,11 +144,7 @@ def _all(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequence[
     with _helpers(name, min(jobs, len(cells) - done) - 1, jobs, words):
         with ProgressLine(name, len(cells), done) as line:
             for finished, cell, progress in store.work(cells):
-                where = (
-                    "waiting for another process"
-                    if progress is None
-                    else f"{progress.what} {progress.done}/{progress.count}"
-                )
+                where = "{} {}/{}".format(*progress) if progress else "waiting for another process"
                 line.update(finished)
                 line.note(f"{finished} of {len(cells)} runs done; {cell}: {where}")
             line.update(len(cells))

@@ -14,12 +14,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from iddpm.config import DataConfig
+from iddpm.config import DataConfig, DatasetSpec
 from iddpm.data import ArrayDataset, open_source, quantize
 from iddpm.data import scale as scaled
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
-from iddpm.experiments.diffusion_run import DiffusionRun, opened
+from iddpm.experiments.diffusion_run import DiffusionRun, opened, spec_of
 from iddpm.experiments.experiment import (
     JSON,
     Cell,
@@ -138,7 +138,7 @@ class GanRun(Subject):
     def with_budget(cls, run: DiffusionRun, width: int) -> GanRun:
         """As many steps as take the FLOPs of `run`'s training, with its data, batch size and seed."""
         training = run.config.training
-        each = _flops_of(run.config.data, width, training.batch_size)
+        each = training.batch_size * _flops_of(spec_of(run.config.data), width)
         return cls(run.config.data, width, max(1, run.flops() // each), training.batch_size, training.seed)
 
     def identity(self) -> JSON:
@@ -156,10 +156,20 @@ class GanRun(Subject):
 
 
 @cache
-def _flops_of(data: DataConfig, width: int, batch_size: int) -> int:
-    """Of one step."""
-    learner = _Learner(GanRun(data, width, 1, batch_size, 0))
-    return flops(lambda: learner.learn(0))
+def _flops_of(spec: DatasetSpec, width: int) -> int:
+    """Of one step, for an image of its batch."""
+    with torch.device("meta"):
+        generator, discriminator = Generator(spec, width), Discriminator(spec, width)
+        images, labels, latents = torch.zeros(2, *spec.shape), torch.zeros(2, dtype=torch.long), torch.zeros(2, LATENT)
+
+    def step() -> None:
+        for _ in range(CRITIC_STEPS):
+            generated = generator(latents, labels).detach()
+            real = discriminator(images, labels)
+            discriminator_loss(real, discriminator(generated, labels)).backward()  # type: ignore[no-untyped-call]
+        generator_loss(discriminator(generator(latents, labels), labels)).backward()  # type: ignore[no-untyped-call]
+
+    return flops(step) // 2
 
 
 class _Learner(Learner):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iddpm.checkpoints.run import RunDirectory, load
-from iddpm.config import Config, DataConfig, Section
+from iddpm.config import Config, DataConfig, DatasetSpec, Section
 from iddpm.data import Splits, open_source
 from iddpm.experiments.experiment import JSON, Progress, Subject
 from iddpm.model import Model
@@ -54,13 +54,18 @@ class DiffusionRun(Subject):
     def flops(self) -> int:
         """Of the whole training, counted operator by operator."""
         training = self.config.training
-        return count_flops(self.config, opened(self.config.data).spec).training * training.batch_size * training.steps
+        return count_flops(self.config, spec_of(self.config.data)).training * training.batch_size * training.steps
 
 
 @cache
 def opened(data: DataConfig) -> Splits:
     """The data, read once."""
     return open_source(data)
+
+
+def spec_of(data: DataConfig) -> DatasetSpec:
+    """What the data is; it is not opened where the configuration tells."""
+    return data.expected_spec() or opened(data).spec
 
 
 def flags(config: Config, preset_name: str) -> list[str]:

@@ -122,7 +122,11 @@ def _run(scale: Scale, objective: ObjectiveName, timesteps: Timesteps, seed: int
     config = varied(scale.base, num_timesteps=LENGTH[scale.name], objective=objective, timesteps=timesteps, seed=seed)
     every = max(1, config.training.steps // LOOKS)
     looking = config.training.model_copy(
-        update={"validate_every": every, "validate_steps": str(min(100, LENGTH[scale.name])), "validate_count": min(128, scale.items)}
+        update={
+            "validate_every": every,
+            "validate_steps": str(min(100, LENGTH[scale.name])),
+            "validate_count": min(128, scale.items),
+        }
     )
     return DiffusionRun(config.model_copy(update={"training": looking}))
 

@@ -19,7 +19,7 @@ from iddpm.config import DataConfig, DatasetSpec
 from iddpm.data.dataset import Levels
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.experiments.autoregressive import MODELS, Autoregressive
-from iddpm.experiments.diffusion_run import DiffusionRun, opened
+from iddpm.experiments.diffusion_run import DiffusionRun, opened, spec_of
 from iddpm.experiments.experiment import JSON, Cell, Experiment, Measure, Measured, Outcome, Progress, Subject, Table
 from iddpm.experiments.measures import Bits
 from iddpm.experiments.names import ScaleName
@@ -125,10 +125,10 @@ def _budget(scale: Scale) -> dict[str, tuple[int, int]]:
         subject, name = cell.subject, str(cell.labels["model"])
         if isinstance(subject, DiffusionRun):
             with torch.device("meta"):
-                network = build_network(subject.config, opened(subject.config.data).spec)
+                network = build_network(subject.config, spec_of(subject.config.data))
             found[name] = subject.flops(), sum(each.numel() for each in network.parameters())
         elif isinstance(subject, AutoregressiveRun):
-            each, count = _flops_of(subject.kind, subject.width, subject.depth, opened(subject.data).spec)
+            each, count = _flops_of(subject.kind, subject.width, subject.depth, spec_of(subject.data))
             found[name] = each * subject.steps * subject.batch_size, count
     return found
 
@@ -150,7 +150,7 @@ class AutoregressiveRun(Subject):
     def with_budget(cls, run: DiffusionRun, kind: str, width: int, depth: int) -> AutoregressiveRun:
         """As many steps as take the FLOPs of `run`'s training, with its data, batch size and seed."""
         config = run.config
-        each, _ = _flops_of(kind, width, depth, opened(config.data).spec)
+        each, _ = _flops_of(kind, width, depth, spec_of(config.data))
         size = config.training.batch_size
         return cls(kind, width, depth, config.data, max(1, run.flops() // (each * size)), size, config.training.seed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 import torch
@@ -93,8 +93,8 @@ def average(into: nn.Module, module: nn.Module, step: int, rate: float) -> None:
         kept.copy_(new)
 
 
-def flops(call: object) -> int:
-    """Of a call that ends in a backward pass, counted by torch."""
+def flops(call: Callable[[], object]) -> int:
+    """Of a call, backward passes in it included, counted by torch."""
     with FlopCounterMode(display=False) as counter:
-        call()  # type: ignore[operator]
+        call()
     return int(counter.get_total_flops())

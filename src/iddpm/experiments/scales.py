@@ -60,14 +60,14 @@ def tiny() -> Scale:
         data=DataConfig(source="photos", size=8, channels=3, validation=0.2),
         network=NetworkConfig(channels=16, channel_multipliers=(1, 2), num_res_blocks=1),
         training=TrainingConfig(
-            steps=1500,
+            steps=1200,
             batch_size=64,
             learning_rate=2e-3,
             warmup_steps=100,
             decay=True,
             gradient_clip=1.0,
             ema_rates=(0.99,),
-            checkpoint_every=500,
+            checkpoint_every=600,
             keep_checkpoints=1,
         ),
     )
