@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from iddpm.checkpoints.run import RunDirectory
 from iddpm.cli.main import main
 from iddpm.config import Config, DataConfig, NetworkConfig
 from iddpm.experiments import (
@@ -127,9 +128,10 @@ def test_a_rival_goes_on_exactly_where_it_was(smaller: Scale, tmp_path: Path) ->
         pass
     halves = rivals.train(likelihood._Learner(run), tmp_path / "halves", 6, 2)
     for progress in halves:
-        if progress.done == 5:  # what came after the last state is done again
+        if progress.done == 5:
             break
-    halves.close()
+    with pytest.raises(KeyboardInterrupt):  # in the middle of a step: what came after the last state is done again
+        halves.throw(KeyboardInterrupt)
     assert rivals.steps_done(tmp_path / "halves") == 4
     for _ in rivals.train(likelihood._Learner(run), tmp_path / "halves", 6, 2):
         pass
@@ -178,3 +180,25 @@ def test_commands_for_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(lines) == 12
     assert all(line.startswith("iddpm train cifar10 --run ") for line in lines)
     assert not any(tmp_path.iterdir())
+
+
+def test_work_that_is_stopped_between_steps_loses_none(smaller: Scale, tmp_path: Path) -> None:
+    """Whole and in two parts, diffusion and rivals come to the same weights."""
+    cells = likelihood.Likelihood().cells(smaller, 1)[1:3]
+    for cell in cells:
+        for _ in Store(tmp_path / "whole").work([cell]):
+            pass
+        events = Store(tmp_path / "parts").work([cell])
+        for _, _, progress in events:
+            if progress and progress.what == "training" and progress.done == 5:
+                break
+        events.close()
+        folder = Store(tmp_path / "parts").folder(cell.subject)
+        steps = rivals.steps_done(folder) or int(str(RunDirectory(folder).latest())[-1])
+        assert steps == 5
+        for _ in Store(tmp_path / "parts").work([cell]):
+            pass
+        whole, parts = (Store(tmp_path / each).measured(cell) for each in ("whole", "parts"))
+        assert whole is not None
+        assert parts is not None
+        assert whole.found["bits"]["bits"] == parts.found["bits"]["bits"]

@@ -1,11 +1,12 @@
-"""Progress on stderr: a bar in a terminal, a line now and then elsewhere. Always with the time that is left."""
+"""Progress on stderr (a bar in a terminal, a line now and then elsewhere, with the time that is left), and stopping."""
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -108,3 +109,32 @@ def duration(seconds: float) -> str:
 def say(line: str) -> None:
     """A line on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+class StopSignal:
+    """Within it, Ctrl-C or SIGTERM once asks for a checkpoint and an end; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __enter__(self) -> StopSignal:
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number:
+            raise KeyboardInterrupt
+        self.number = number
+        say("stopping: saving a checkpoint (once more to stop at once and lose the steps since the last one)")
+
+    def __call__(self) -> bool:
+        return self.number != 0
+
+    def obey(self) -> None:
+        """KeyboardInterrupt if there was a signal: for work that is between two steps."""
+        if self.number:
+            raise KeyboardInterrupt

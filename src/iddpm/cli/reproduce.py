@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from iddpm.cli.arguments import parse
-from iddpm.cli.progress import ProgressLine, say
+from iddpm.cli.progress import ProgressLine, StopSignal, say
 from iddpm.config import DataConfig
 from iddpm.errors import UserError
 from iddpm.experiments.names import NAMES, ScaleName
@@ -96,8 +96,9 @@ def _reproduce(name: str, arguments: ReproduceArguments, words: Sequence[str]) -
         _print_commands(store, cells)
         return
     if arguments.worker:
-        for _ in store.work(cells):
-            pass
+        with StopSignal() as stop, closing(store.work(cells)) as work:
+            for _ in work:
+                stop.obey()
         return
     measured = _all(name, store, cells, _jobs(arguments, len(cells)), words)
     outcome = experiment.conclude(scale, measured)
@@ -142,8 +143,9 @@ def _all(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequence[
     if done:
         say(f"{name}: {done} of {len(cells)} runs are there already")
     with _helpers(name, min(jobs, len(cells) - done) - 1, jobs, words):
-        with ProgressLine(name, len(cells), done) as line:
-            for finished, cell, progress in store.work(cells):
+        with ProgressLine(name, len(cells), done) as line, StopSignal() as stop, closing(store.work(cells)) as work:
+            for finished, cell, progress in work:
+                stop.obey()
                 where = "{} {}/{}".format(*progress) if progress else "waiting for another process"
                 line.update(finished)
                 line.note(f"{finished} of {len(cells)} runs done; {cell}: {where}")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from iddpm.cli.arguments import parse
-from iddpm.cli.progress import ProgressLine, say
+from iddpm.cli.progress import ProgressLine, StopSignal, say
 from iddpm.config import Config, load_config
 from iddpm.errors import UserError
 from iddpm.presets import PRESETS
@@ -76,30 +74,6 @@ def starting_point(start: str | None) -> tuple[Config, str]:
     if path.suffix == ".json" or path.exists():
         return load_config(path), f"runs/{path.stem}"
     raise UserError(f'"{start}" is no preset, file or run; presets are {", ".join(PRESETS)}')
-
-
-class StopSignal:
-    """Within it, Ctrl-C or SIGTERM once asks for a checkpoint and an end; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.number = 0
-
-    def __enter__(self) -> StopSignal:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
-            raise KeyboardInterrupt
-        self.number = number
-        say("stopping: saving a checkpoint (once more to stop at once and lose the steps since the last one)")
-
-    def __call__(self) -> bool:
-        return self.number != 0
 
 
 def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> int:

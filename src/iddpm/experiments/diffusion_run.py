@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,9 +34,14 @@ class DiffusionRun(Subject):
             return
         device = choose_device("auto")
         session = Session(self.config, opened(self.config.data), folder, device)
-        for event in session.events():
-            if isinstance(event, Stepped):
-                yield Progress("training", event.step, event.steps)
+        with closing(session.events()) as events:
+            for event in events:
+                if isinstance(event, Stepped):
+                    try:
+                        yield Progress("training", event.step, event.steps)
+                    except GeneratorExit:  # whoever wanted the run has been told to stop
+                        session.save()
+                        raise
 
     def is_made(self, folder: Path) -> bool:
         latest = RunDirectory(folder).latest()

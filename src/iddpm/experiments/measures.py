@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from iddpm.evaluation.statistics import Statistics
 from iddpm.experiments.diffusion_run import DiffusionRun, opened
 from iddpm.experiments.experiment import JSON, Measure, Progress, Subject, digest
 from iddpm.experiments.places import Places
+from iddpm.experiments.store import claimed
 from iddpm.judging import ImageSet, collect, default_features, images_of_data, images_of_model
 from iddpm.sampling import SamplerName, SamplerOptions
 from iddpm.scoring import ScoreSum, score_batches
@@ -128,12 +130,21 @@ def judged(images: ImageSet, data: DataConfig, shared: Path, *, whole: bool) -> 
 def reference(data: DataConfig, shared: Path) -> Generator[Progress, None, tuple[FeatureNetwork, Statistics]]:
     """What samples are compared with, in features that suit the data: made once, then read."""
     path = shared / f"reference-{digest(data.model_dump())}.npz"
+    while not path.exists():  # one process makes it, and others wait
+        with claimed(shared) as is_ours:
+            if is_ours and not path.exists():
+                yield from _make_reference(data, path)
+        if not path.exists():
+            yield Progress("waiting for the reference", 0, 1)
+            time.sleep(1.0)
+    known = Statistics.load(path)
+    return (_pretrained() if known.network is None else ClassifierFeatures.from_bytes(known.network)), known
+
+
+def _make_reference(data: DataConfig, path: Path) -> Generator[Progress, None, None]:
     train: Dataset = opened(data).train
     if isinstance(train, Crops):
         train = Places(train)
-    if path.exists():
-        known = Statistics.load(path)
-        return (_pretrained() if known.network is None else ClassifierFeatures.from_bytes(known.network)), known
     if isinstance(train, Places) or default_features(train.spec) == "classifier":
         yield Progress("training a classifier, whose features are compared", 0, 1)
         trained = train_classifier(train)
@@ -145,9 +156,8 @@ def reference(data: DataConfig, shared: Path) -> Generator[Progress, None, tuple
     for news in collect(images, network):
         if isinstance(news, Statistics):
             news.save(path)
-            return network, news
-        yield Progress("looking at training images", news, images.rounds)
-    raise AssertionError("collect ends with statistics")
+        else:
+            yield Progress("looking at training images", news, images.rounds)
 
 
 def _pretrained() -> FeatureNetwork:

@@ -59,16 +59,24 @@ class Learner(ABC):
 
 
 def train(learner: Learner, folder: Path, steps: int, every: int) -> Generator[Progress, None, None]:
-    """All steps that are not done, with the state kept in `folder` every so many of them and at the end."""
+    """All steps that are not done; the state is kept in `folder` every so many of them, at the end, and when closed."""
     done = steps_done(folder)
     if done:
         learner.load_state(read_tensors(folder / FILE)[0])
-    for step in range(done, steps):
-        learner.learn(step)
-        if (step + 1) % every == 0 or step + 1 == steps:
-            with replacing(folder / FILE) as beside:
-                save_file(learner.state(), beside, {"step": str(step + 1)})
-        yield Progress("training", step + 1, steps)
+    for step in range(done + 1, steps + 1):
+        learner.learn(step - 1)
+        if step % every == 0 or step == steps:
+            _save(learner, folder, step)
+        try:
+            yield Progress("training", step, steps)
+        except GeneratorExit:  # whoever wanted the model has been told to stop
+            _save(learner, folder, step)
+            raise
+
+
+def _save(learner: Learner, folder: Path, step: int) -> None:
+    with replacing(folder / FILE) as beside:
+        save_file(learner.state(), beside, {"step": str(step)})
 
 
 def steps_done(folder: Path) -> int:

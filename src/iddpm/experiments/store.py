@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from iddpm.experiments.experiment import JSON, Cell, Measure, Measured, Progress, Subject
@@ -32,7 +32,7 @@ class Store:
         known = {name: result for name, result in found.items() if result is not None}
         return Measured(cell.labels, known) if len(known) == len(found) else None
 
-    def work(self, cells: list[Cell]) -> Iterator[tuple[int, Cell, Progress | None]]:
+    def work(self, cells: list[Cell]) -> Generator[tuple[int, Cell, Progress | None], None, None]:
         """Make and measure all cells that are not done; ends when all are, whoever did them.
 
         Yields how many are done, the cell that is worked on, and how far it is (None: waiting for another process).
@@ -43,15 +43,16 @@ class Store:
                 with claimed(self.folder(cell.subject)) as is_ours:
                     if is_ours and self.measured(cell) is None:
                         worked = True
-                        for progress in self._do(cell):
-                            yield len(cells) - len(left), cell, progress
+                        with closing(self._do(cell)) as steps:
+                            for progress in steps:
+                                yield len(cells) - len(left), cell, progress
                 if worked:
                     break
             if not worked:
                 yield len(cells) - len(left), left[0], None
                 time.sleep(1.0)
 
-    def _do(self, cell: Cell) -> Iterator[Progress]:
+    def _do(self, cell: Cell) -> Generator[Progress, None, None]:
         folder = self.folder(cell.subject)
         yield from cell.subject.make(folder)
         for measure in cell.measures:

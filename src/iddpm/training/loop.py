@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,7 +158,7 @@ class Session:
             self.run.begin(self.config, self.splits.spec, self._fingerprint)
             self.records.cut_after(self.trainer.step)
 
-    def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
         """All that happens until the last step, or until `stop`; see `train`."""
         try:
             for event in self._events():
