@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import Cell, Experiment, Finding, Label, Measured, Outcome, Table
+from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits, Judged
 from iddpm.experiments.scales import ObjectiveName, Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error
@@ -129,8 +130,7 @@ def _figure(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, .
         ticks = [f"{schedule}\nT = {num_timesteps:,}" for num_timesteps, schedule in product(LENGTHS, SCHEDULES)]
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set(ylabel=name)
-        axes.grid(axis="y", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes)
     figure.axes[0].legend(frameon=False, fontsize=8)
     return figure
 

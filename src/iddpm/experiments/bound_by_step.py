@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from iddpm.diffusion import cosine_schedule
 from iddpm.experiments.ablation import SCHEDULES, cell
 from iddpm.experiments.experiment import Cell, Experiment, Finding, Measured, Outcome, Table
+from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Terms
 from iddpm.experiments.scales import Scale
 from iddpm.experiments.verdicts import mean_and_error, plus_minus
@@ -87,6 +88,5 @@ def _figure(measured: list[Measured]) -> Figure:
     right.set(xlabel="t / T", ylabel=r"$\tilde\beta_t / \beta_t$", xscale="log")
     for axes in (left, right):
         axes.legend(frameon=False)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+    tidy(left, right)
     return figure

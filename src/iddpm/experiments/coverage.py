@@ -32,6 +32,7 @@ from iddpm.experiments.experiment import (
     Subject,
     Table,
 )
+from iddpm.experiments.figures import tidy
 from iddpm.experiments.gan import LATENT, Discriminator, Generator, discriminator_loss, generator_loss
 from iddpm.experiments.measures import Judged, judged
 from iddpm.experiments.names import ScaleName
@@ -299,6 +300,5 @@ def _figure(values: dict[str, dict[str, list[float]]]) -> Figure:
         axes.errorbar([x], [y], [y_error], [x_error], color=colour, marker="o", label=label)
     axes.set(xlabel="recall", ylabel="precision")
     axes.legend(frameon=False, fontsize=8)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     return figure

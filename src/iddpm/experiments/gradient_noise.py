@@ -30,6 +30,7 @@ from iddpm.experiments.experiment import (
     Subject,
     Table,
 )
+from iddpm.experiments.figures import tidy
 from iddpm.experiments.names import ScaleName
 from iddpm.experiments.scales import ObjectiveName, Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
@@ -267,7 +268,5 @@ def _figure(measured: list[Measured]) -> Figure:
     right.set_xticks(range(len(RUNS)), [name.replace(", ", "\n") for name in RUNS], fontsize=8)
     right.set(ylabel="gradient noise scale, images", yscale="log", title="own weights; pale: the same for all")
     right.title.set_fontsize(9)
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+    tidy(left, right)
     return figure

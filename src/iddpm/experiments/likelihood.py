@@ -21,6 +21,7 @@ from iddpm.diffusion.randomness import mixed_seed
 from iddpm.experiments.autoregressive import MODELS, Autoregressive
 from iddpm.experiments.diffusion_run import DiffusionRun, opened, spec_of
 from iddpm.experiments.experiment import JSON, Cell, Experiment, Measure, Measured, Outcome, Progress, Subject, Table
+from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits
 from iddpm.experiments.names import ScaleName
 from iddpm.experiments.rivals import Learner, average, flops, module_state, steps_done, train
@@ -242,6 +243,5 @@ def _figure(bits: dict[str, list[float]]) -> Figure:
     axes.set_yticks(range(len(bits)), list(bits))
     axes.set(xlabel="bits/dim, held out")
     axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     return figure

@@ -13,6 +13,7 @@ from scipy.optimize import least_squares
 
 from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import Cell, Experiment, Finding, Label, Measured, Outcome, Table
+from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits, Judged
 from iddpm.experiments.scales import Scale, varied
 from iddpm.experiments.verdicts import mean_and_error, plus_minus
@@ -151,7 +152,6 @@ def _figure(measured: list[Measured], flops: dict[int, int], laws: dict[str, Law
         line = np.geomspace(min(flops.values()), max(flops.values()), 50)
         axes.plot(line, laws[score](line), "--", color="#333333", linewidth=0.9, label="law of the smaller three")
         axes.set(xscale="log", yscale="log", xlabel="training compute, FLOP", ylabel=name)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes)
     figure.axes[0].legend(frameon=False, fontsize=8)
     return figure

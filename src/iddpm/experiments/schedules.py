@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from iddpm.diffusion import cosine_schedule, linear_schedule
 from iddpm.experiments.ablation import SCHEDULES, cell
 from iddpm.experiments.experiment import Cell, Experiment, Measured, Outcome, Table
+from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Judged
 from iddpm.experiments.scales import Scale
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
@@ -91,6 +92,5 @@ def _figure(scale: Scale, found: dict[tuple[str, float], list[float]]) -> Figure
     right.set(xlabel="share of the noisy end skipped", ylabel="Frechet distance", yscale="log")
     for axes in (left, right):
         axes.legend(frameon=False)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+    tidy(left, right)
     return figure

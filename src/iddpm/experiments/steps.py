@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from iddpm.experiments.ablation import cell
 from iddpm.experiments.experiment import Cell, Experiment, Measured, Outcome, Table
+from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Judged
 from iddpm.experiments.names import ScaleName
 from iddpm.experiments.scales import ObjectiveName, Scale
@@ -120,6 +121,5 @@ def _figure(found: dict[tuple[str, int], list[float]], counts: tuple[int, ...]) 
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()
     axes.legend(frameon=False, fontsize=8)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     return figure
