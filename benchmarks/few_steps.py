@@ -65,6 +65,10 @@ def places(config: Config, path: Path) -> None:
 
 
 REFERENCE = 10_000
+REFERENCED = (
+    "Samples are compared with training crops, by `--reference`, in the features of a classifier that tells which\n"
+    "photograph a crop is from and where in it."
+)
 DATA = {
     "digits": Data("", "--count 150", "--steps 5 10 16 25 50 --items 150 --count 1000", {16: 0.05}),
     "photos": Data(
@@ -242,6 +246,7 @@ def page(data: str, studies: list[dict[str, Any]]) -> str:
         f"iddpm steps RUN {settings.steps}",
         "```",
         "",
+        *([REFERENCED, ""] if settings.reference else []),
         "Figures are means over runs, ± the standard error of the mean; of a single run ± is the standard error over",
         "images. What counts are evaluations of the network for a sample: the Jacobian's variance takes two a step.",
         "",

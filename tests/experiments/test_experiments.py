@@ -84,7 +84,7 @@ def test_an_experiment_ends_in_a_page(name: str, smaller: Scale, runs: Path, tmp
     assert len(measured) == len(cells)
     outcome = experiment.conclude(smaller, measured)
     check(outcome)
-    page = write(tmp_path, experiment, smaller, outcome, measured, f"iddpm reproduce {name}")
+    page = write(tmp_path, experiment, smaller, outcome, cells, measured, f"iddpm reproduce {name}")
     text = page.read_text()
     assert all(finding.claim in text for finding in outcome.findings)
     assert (tmp_path / f"{name}-tiny.png").stat().st_size > 5_000

@@ -32,6 +32,9 @@ class Thing(Subject):
     def command(self, folder: Path) -> str | None:
         return None
 
+    def flops(self) -> int:
+        return 0
+
 
 @dataclass(frozen=True)
 class Twice(Measure):

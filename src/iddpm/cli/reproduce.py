@@ -83,7 +83,7 @@ def run(words: Sequence[str]) -> int:
 
 def _reproduce(name: str, arguments: ReproduceArguments, words: Sequence[str]) -> None:
     from iddpm.experiments.catalogue import EXPERIMENTS
-    from iddpm.experiments.page import plain, write
+    from iddpm.experiments.page import compute, plain, write
     from iddpm.experiments.scales import scale_of
     from iddpm.experiments.store import Store
 
@@ -103,13 +103,13 @@ def _reproduce(name: str, arguments: ReproduceArguments, words: Sequence[str]) -
     measured = _all(name, store, cells, _jobs(arguments, len(cells)), words)
     outcome = experiment.conclude(scale, measured)
     folder = Path(arguments.out) if arguments.out else store.root
-    page = write(folder, experiment, scale, outcome, measured, _command(words))
+    page = write(folder, experiment, scale, outcome, cells, measured, _command(words))
     if arguments.json:
         print(
             json.dumps({"experiment": name, "page": str(page), "findings": [vars(each) for each in outcome.findings]})
         )
         return
-    for table in outcome.tables:
+    for table in (*outcome.tables, compute(cells, measured)):
         print("\n".join([table.title, *plain(table), ""]))
     print("\n".join(str(finding) for finding in outcome.findings))
     print(page)

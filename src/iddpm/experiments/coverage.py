@@ -155,6 +155,9 @@ class GanRun(Subject):
     def command(self, folder: Path) -> str | None:
         return None
 
+    def flops(self) -> int:
+        return _flops_of(spec_of(self.data), self.width) * self.batch_size * self.steps
+
 
 @cache
 def _flops_of(spec: DatasetSpec, width: int) -> int:
@@ -273,6 +276,9 @@ class GivenSamples(Subject):
 
     def command(self, folder: Path) -> str | None:
         return None
+
+    def flops(self) -> int:
+        return 0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from iddpm.checkpoints.run import RunDirectory, load
-from iddpm.config import Config, DataConfig, DatasetSpec, Section
+from iddpm.config import Config, DataConfig, DatasetSpec, Section, TrainingConfig
 from iddpm.data import Splits, open_source
 from iddpm.experiments.experiment import JSON, Progress, Subject
 from iddpm.model import Model
@@ -59,8 +59,16 @@ class DiffusionRun(Subject):
 
     def flops(self) -> int:
         """Of the whole training, counted operator by operator."""
-        training = self.config.training
-        return count_flops(self.config, spec_of(self.config.data)).training * training.batch_size * training.steps
+        config = self.config
+        ordinary = config.model_copy(update={"training": TrainingConfig(), "data": DataConfig()})
+        each = _flops_of(ordinary, spec_of(config.data))
+        return each * config.training.batch_size * config.training.steps
+
+
+@cache
+def _flops_of(config: Config, spec: DatasetSpec) -> int:
+    """Of a step, for an image of its batch."""
+    return count_flops(config, spec).training
 
 
 @cache

@@ -45,6 +45,10 @@ class Subject(ABC):
     def command(self, folder: Path) -> str | None:
         """A command line that makes it in `folder`; None where there is no such command."""
 
+    @abstractmethod
+    def flops(self) -> int:
+        """Of all its training, counted operator by operator; 0 for one that was given."""
+
     @property
     def key(self) -> str:
         """The name of its folder."""
@@ -85,10 +89,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Measured:
-    """A cell's labels and what was found, by the labels of measures."""
+    """A cell's labels and what was found, by the labels of measures.
+
+    making, measuring: seconds that it took, on whatever machine.
+    """
 
     labels: dict[str, Label]
     found: dict[str, JSON]
+    making: float = 0.0
+    measuring: float = 0.0
 
 
 Verdict = Literal["holds", "does not hold", "undecided"]

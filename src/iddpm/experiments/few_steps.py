@@ -9,11 +9,11 @@ from typing import Any
 
 from iddpm.data import Dataset
 from iddpm.diffusion import Diffusion
+from iddpm.diffusion.planning import MODEL
 from iddpm.diffusion.respacing import Stride
 from iddpm.diffusion.variances import FixedVariance, Jacobian, VarianceChoice
-from iddpm.errors import UserError
 from iddpm.evaluation.features import FeatureNetwork
-from iddpm.evaluation.scores import distance
+from iddpm.evaluation.scores import CONFIDENCE, distance
 from iddpm.evaluation.statistics import Statistics
 from iddpm.judging import collect, images_of_model
 from iddpm.model import Model
@@ -21,7 +21,6 @@ from iddpm.plans import StoredPlan
 from iddpm.sampling import SampleConditions, SamplerName, SamplerOptions
 from iddpm.scoring import ScoreSum, score_batches
 
-OWN = "model"
 WHOLE = "whole"
 """The stride that others are compared with: every step of the chain, or very many."""
 
@@ -40,7 +39,7 @@ class Setting:
         """Sampler and variance in a word."""
         if self.sampler != "ancestral":
             return self.sampler
-        return "learned" if self.variance == OWN else self.variance
+        return "learned" if self.variance == MODEL else self.variance
 
     @property
     def steps(self) -> int:
@@ -56,14 +55,14 @@ STRIDES = ("uniform", "quadratic", "planned")
 
 def settings(plan: StoredPlan, counts: Sequence[int], whole: int) -> list[Setting]:
     """Everything that can be tried with so many evaluations each, and first the chain of `whole` steps."""
-    variances = [OWN, "fixed_small", "fixed_large", *plan.tables, "jacobian"]
+    variances = [MODEL, "fixed_small", "fixed_large", *plan.tables, "jacobian"]
     methods: list[tuple[SamplerName, str]] = [("ancestral", name) for name in variances]
-    methods += [(name, OWN) for name in SOLVERS]
+    methods += [(name, MODEL) for name in SOLVERS]
     few = [
         Setting(sampler, variance, stride, count)
         for count, (sampler, variance), stride in product(counts, methods, STRIDES)
     ]
-    return [Setting("ancestral", OWN, WHOLE, whole), *few]
+    return [Setting("ancestral", MODEL, WHOLE, whole), *few]
 
 
 @dataclass(frozen=True)
@@ -147,14 +146,12 @@ class Study:
     def _stride(self, setting: Setting) -> Stride | None:
         if setting.stride == WHOLE:
             return str(setting.steps)
-        if setting.steps < 1:
-            raise UserError(f"--steps: {setting.evaluations} is too few for a Jacobian's variance; give 2 or more")
         if setting.stride == "planned":
             return self.plan.chain(setting.steps, setting.variance)
         return f"{'' if setting.stride == 'uniform' else setting.stride}{setting.steps}"
 
     def _variance(self, setting: Setting) -> VarianceChoice | None:
-        if setting.variance == OWN:
+        if setting.variance == MODEL:
             return None
         if setting.variance == "jacobian":
             return Jacobian(self.seed)
@@ -165,6 +162,6 @@ class Study:
 def cheapest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The setting of fewest evaluations whose FD is within the 95 % interval of the whole chain's, if there is one."""
     whole = next(row for row in rows if row["stride"] == WHOLE)
-    most = whole["fd"]["value"] + 1.96 * whole["fd"]["error"]
+    most = whole["fd"]["value"] + CONFIDENCE * whole["fd"]["error"]
     good = [row for row in rows if row["stride"] != WHOLE and row["fd"]["value"] <= most]
     return min(good, key=lambda row: (row["evaluations"], row["fd"]["value"]), default=None)

@@ -129,8 +129,8 @@ def _budget(scale: Scale) -> dict[str, tuple[int, int]]:
                 network = build_network(subject.config, spec_of(subject.config.data))
             found[name] = subject.flops(), sum(each.numel() for each in network.parameters())
         elif isinstance(subject, AutoregressiveRun):
-            each, count = _flops_of(subject.kind, subject.width, subject.depth, spec_of(subject.data))
-            found[name] = each * subject.steps * subject.batch_size, count
+            _, count = _flops_of(subject.kind, subject.width, subject.depth, spec_of(subject.data))
+            found[name] = subject.flops(), count
     return found
 
 
@@ -167,6 +167,10 @@ class AutoregressiveRun(Subject):
 
     def command(self, folder: Path) -> str | None:
         return None
+
+    def flops(self) -> int:
+        each, _ = _flops_of(self.kind, self.width, self.depth, spec_of(self.data))
+        return each * self.steps * self.batch_size
 
     def model(self, folder: Path) -> Autoregressive:
         """With averaged weights."""

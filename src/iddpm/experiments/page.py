@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
-from iddpm.experiments.experiment import Experiment, Measured, Outcome, Table
+from iddpm.experiments.experiment import Cell, Experiment, Label, Measured, Outcome, Table
 from iddpm.experiments.scales import Scale
 from iddpm.files import replacing, write_json
 from iddpm.pictures import save_image
 
 
 def write(
-    folder: Path, experiment: Experiment, scale: Scale, outcome: Outcome, measured: list[Measured], command: str
+    folder: Path,
+    experiment: Experiment,
+    scale: Scale,
+    outcome: Outcome,
+    cells: list[Cell],
+    measured: list[Measured],
+    command: str,
 ) -> Path:
     """NAME-SCALE.md with its .png and .json in `folder`; the page's path."""
     name = f"{experiment.name}-{scale.name}"
@@ -29,16 +36,16 @@ def write(
             "scale": scale.name,
             "data": scale.base.data.source,
             "findings": [vars(finding) for finding in outcome.findings],
-            "cells": [{"labels": each.labels, "found": each.found} for each in measured],
+            "cells": [vars(each) for each in measured],
         },
     )
     page = folder / f"{name}.md"
     with replacing(page) as beside:
-        beside.write_text(text(experiment, scale, outcome, f"{name}.png", command))
+        beside.write_text(text(experiment, scale, outcome, compute(cells, measured), f"{name}.png", command))
     return page
 
 
-def text(experiment: Experiment, scale: Scale, outcome: Outcome, picture: str, command: str) -> str:
+def text(experiment: Experiment, scale: Scale, outcome: Outcome, compute: Table, picture: str, command: str) -> str:
     """The page."""
     lines = [
         f"# {experiment.title}",
@@ -55,11 +62,36 @@ def text(experiment: Experiment, scale: Scale, outcome: Outcome, picture: str, c
         "",
         f"![{experiment.title}]({picture})",
     ]
-    for table in outcome.tables:
+    for table in (*outcome.tables, compute):
         lines += ["", f"## {table.title}", "", *markdown(table)]
     if outcome.notes:
         lines += ["", "## Where it departs from the paper", "", *(f"- {note}" for note in outcome.notes)]
     return "\n".join(lines) + "\n"
+
+
+def compute(cells: list[Cell], measured: list[Measured]) -> Table:
+    """FLOPs and wall time of every kind of run, over its seeds."""
+    kinds: dict[str, list[tuple[Cell, Measured]]] = {}
+    for cell, found in zip(cells, measured, strict=True):
+        kinds.setdefault(str(replace(cell, labels=_without_seed(cell))), []).append((cell, found))
+    rows = [
+        [
+            kind,
+            f"{pairs[0][0].subject.flops() / 1e12:.3g}",
+            *(_mean_seconds([getattr(found, what) for _, found in pairs]) for what in ("making", "measuring")),
+        ]
+        for kind, pairs in kinds.items()
+    ]
+    return Table("Compute of one run", ["run", "training, TFLOP", "training, s", "measuring, s"], rows)
+
+
+def _mean_seconds(values: list[float]) -> str:
+    known = [value for value in values if value]
+    return f"{sum(known) / len(known):.0f}" if known else "not here"
+
+
+def _without_seed(cell: Cell) -> dict[str, Label]:
+    return {name: value for name, value in cell.labels.items() if name != "seed"}
 
 
 def markdown(table: Table) -> list[str]:

@@ -12,6 +12,9 @@ from pathlib import Path
 from iddpm.experiments.experiment import JSON, Cell, Measure, Measured, Progress, Subject
 from iddpm.files import write_json
 
+MAKING = "making.json"
+"""How long a subject took."""
+
 
 class Store:
     """A folder with one for each subject, which holds it and what was measured of it, and a shared one.
@@ -30,7 +33,10 @@ class Store:
         """What was found of a cell; None before all of it was."""
         found = {measure.label: self._read(cell.subject, measure) for measure in cell.measures}
         known = {name: result for name, result in found.items() if result is not None}
-        return Measured(cell.labels, known) if len(known) == len(found) else None
+        if len(known) < len(found):
+            return None
+        measuring = sum(float(result["seconds"]) for result in known.values())
+        return Measured(cell.labels, known, self._seconds(cell.subject), measuring)
 
     def work(self, cells: list[Cell]) -> Generator[tuple[int, Cell, Progress | None], None, None]:
         """Make and measure all cells that are not done; ends when all are, whoever did them.
@@ -54,13 +60,25 @@ class Store:
 
     def _do(self, cell: Cell) -> Generator[Progress, None, None]:
         folder = self.folder(cell.subject)
-        yield from cell.subject.make(folder)
+        if not cell.subject.is_made(folder):
+            before, begun = self._seconds(cell.subject), time.monotonic()
+            try:
+                yield from cell.subject.make(folder)
+            finally:  # an interruption, too, has taken its time
+                write_json(folder / MAKING, {"seconds": round(before + time.monotonic() - begun, 1)})
         for measure in cell.measures:
             if self._read(cell.subject, measure) is None:
                 begun = time.monotonic()
                 result = yield from measure.take(cell.subject, folder, self.root / "shared")
                 path = self._path(cell.subject, measure)
                 write_json(path, {**result, "seconds": round(time.monotonic() - begun, 1)})
+
+    def _seconds(self, subject: Subject) -> float:
+        """That making it has taken so far."""
+        try:
+            return float(json.loads((self.folder(subject) / MAKING).read_text())["seconds"])
+        except (OSError, ValueError, KeyError):
+            return 0.0
 
     def _path(self, subject: Subject, measure: Measure) -> Path:
         return self.folder(subject) / "measures" / f"{measure.key}.json"

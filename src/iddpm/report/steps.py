@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 from PIL import Image
 
+from iddpm.evaluation.scores import CONFIDENCE
+
 STYLES = {
     "learned": ("#1b4f8a", "o", "-"),
     "calibrated": ("#2a9d8f", "s", "-"),
@@ -61,8 +63,8 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
             _draw(panel, [row for row in rows if row["stride"] == stride], key, value)
             known = whole[key]
             panel.axhspan(
-                known[value] - 1.96 * known["error"],
-                known[value] + 1.96 * known["error"],
+                known[value] - CONFIDENCE * known["error"],
+                known[value] + CONFIDENCE * known["error"],
                 color="#000",
                 alpha=0.1,
                 lw=0,
