@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +167,14 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
         for count in counts
     ]
     lines.append(f"| and on held-out items that were not | 0 | worst difference {max(differences):.4f} |")
-    for count, most in DATA[data].close.items():
+    for (count, most), method in product(DATA[data].close.items(), ("learned", "calibrated")):
         above = mean(
             [
-                find(found["rows"], "learned", "planned", count)["bits"]["mean"] - found["rows"][0]["bits"]["mean"]
+                find(found["rows"], method, "planned", count)["bits"]["mean"] - found["rows"][0]["bits"]["mean"]
                 for found in studies
             ]
         )
-        lines.append(f"| {count} planned steps above the {chain}, bits/dim | {most} | {shown(above)} |")
+        lines.append(f"| {count} planned steps, {method}, above the {chain}, bits/dim | {most} | {shown(above)} |")
     rows = together(studies)
     best = min((row for row in rows if row["evaluations"] == 25), key=lambda row: row["fd"]["value"])
     name = f"{best['method']}, {best['stride']}"

@@ -25,6 +25,13 @@ from iddpm.files import NOT_SUCH_ARRAYS, replacing
 from iddpm.model import Model
 
 FORMAT = 2
+WORDS = {
+    "weights": "weights",
+    "schedule": "schedule",
+    "parameterization": "parameterization",
+    "clip": "clipping (True: at the data's range; a number: that quantile)",
+}
+"""What a plan is for, in words."""
 
 
 def subject_of(model: Model, *, clip: Clip) -> dict[str, Any]:
@@ -73,9 +80,11 @@ class StoredPlan:
         """UserError where the plan was made for something else."""
         for name, ours in subject_of(model, clip=clip).items():
             if self.subject.get(name) != ours:
+                theirs, flags = self.subject.get(name), {"weights": "--weights", "clip": "--threshold or --no-clip"}
+                same = f", with the same {flags[name]}" if name in flags else ""
                 raise UserError(
-                    f"plan: {path} was made for other {name} ({self.subject.get(name)}, the model's are {ours}); plan"
-                    " anew with iddpm plan"
+                    f"plan: {path} was made for other {WORDS[name]} ({theirs}, asked for {ours}); plan anew with iddpm"
+                    f" plan{same}"
                 )
 
     def save(self, path: Path) -> None:
@@ -115,9 +124,10 @@ class StoredPlan:
                     for name in manifest["tables"]
                 }
                 return cls(manifest["subject"], manifest["about"], arrays["timesteps"].tolist(), plans, tables)
-        except NOT_SUCH_ARRAYS as error:
-            reason = "there is no plan" if not path.exists() else f"it is damaged, or something else ({error})"
-            raise UserError(f"plan: {path}: {reason}; make one with iddpm plan") from None
+        except NOT_SUCH_ARRAYS:  # what numpy says of it would mislead
+            reason = "there is no plan" if not path.exists() else "it is damaged, or something else"
+            place = path.parent if path.name == "plan.npz" else "MODEL"
+            raise UserError(f"plan: {path}: {reason}; make one with iddpm plan {place}") from None
 
 
 def jump_statistics(
@@ -152,7 +162,11 @@ def jump_statistics(
 
 
 def candidates(model: Model, most: int | None) -> Diffusion:
-    """The steps to choose from: all of them, or `most` of a longer chain, evenly spaced."""
+    """The steps to choose from: all of them, or `most` of a longer chain.
+
+    They are closer at the data's end ("quadratic"), where the bound's terms change fastest: evenly spaced ones leave
+    out just the steps that cost most to do without.
+    """
     if most is None or most >= len(model.diffusion.schedule):
         return model.diffusion
-    return model.diffusion.strided(most)
+    return model.diffusion.strided(f"quadratic{most}")

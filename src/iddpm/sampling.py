@@ -46,10 +46,10 @@ class SamplerOptions:
         names = get_args(SamplerName)
         if self.sampler not in names:
             raise UserError(f'sampler: "{self.sampler}" is not known; use one of {", ".join(names)}')
-        if self.eta < 0 or (self.eta and self.sampler != "ddim"):
-            raise UserError(
-                f"eta: {self.eta:g} must be 0 or more, and 0 but for the ddim sampler; {self.sampler} has no eta"
-            )
+        if self.eta < 0:
+            raise UserError(f"eta: must be 0 or more, got {self.eta:g}")
+        if self.eta and self.sampler != "ddim":
+            raise UserError(f"eta: is the ddim sampler's; {self.sampler} has no eta, so leave out {self.eta:g}")
         if not isinstance(self.clip, bool) and not 0 < self.clip <= 1:
             raise UserError(
                 f"clip: the quantile of dynamic thresholding must be above 0 and at most 1, got {self.clip}"

@@ -199,8 +199,11 @@ class RunDirectory:
         for field, was, now in _differences(known, config):
             section, _, name = field.partition(".")
             harmless = section == "training" and name in CHANGEABLE
-            if known.training.decay and name == "steps":
-                harmless = False  # the learning rate of every step so far depended on it
+            if known.training.decay and field == "training.steps":
+                raise UserError(
+                    f"training.steps: the learning rate of the run in {self.path} falls to zero at step {was}"
+                    f" (training.decay), so it cannot end at {now}; name another directory with --run"
+                )
             if not harmless:
                 raise UserError(
                     f"{field}: the run in {self.path} has {was!r}, asked for {now!r}; leave it out to go on, or name"

@@ -29,6 +29,8 @@ COMMANDS = {
 }
 
 WITH_NETWORKS = {"train", "sample", "nll", "plan", "evaluate", "steps", "reproduce", "report", "bench"}
+GO_ON = {"train", "plan", "steps", "reproduce"}
+"""What is interrupted need not be begun anew."""
 
 BAD_INPUT = 2
 DIVERGED = 1
@@ -78,11 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _fail(f"iddpm: {error}", BAD_INPUT)
     except Terminated:
-        return _fail("iddpm: terminated; nothing half-written was left", TERMINATED)
+        return _fail(f"iddpm: terminated; nothing half-written was left{_way_on(given[0])}", TERMINATED)
     except DivergedError as error:
         return _fail(f"iddpm: {error}", DIVERGED)
     except KeyboardInterrupt:
-        return _fail("iddpm: interrupted; nothing half-written was left", INTERRUPTED)
+        return _fail(f"iddpm: interrupted; nothing half-written was left{_way_on(given[0])}", INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -103,6 +105,10 @@ class Terminated(BaseException):
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _way_on(command: str) -> str:
+    return "; the same command goes on" if command in GO_ON else ""
 
 
 def _fail(message: str, code: int) -> int:

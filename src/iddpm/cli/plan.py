@@ -35,9 +35,9 @@ class PlanArguments:
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
     """A run, or another model that names its data."""
     count: int | None = None
-    """Plan on the first so many held-out items. None takes 256, or all where there are fewer."""
+    """Plan on the first so many held-out items. None takes 256, or half of them where that is fewer."""
     candidates: int | None = None
-    """Choose from so many evenly spaced steps of the chain. None chooses from all, which takes longest."""
+    """Choose from so many steps of the chain, closer at the data's end. None chooses from all, which takes longest."""
     longest: int | None = None
     """The longest chain to plan. None plans up to 1,000 steps."""
     seed: int = 0
@@ -81,7 +81,8 @@ def run(words: Sequence[str]) -> int:
     from iddpm.diffusion.planning import JumpStatistics
     from iddpm.plans import StoredPlan, candidates, jump_statistics, subject_of
 
-    count = min(256, len(splits.validation)) if arguments.count is None else arguments.count
+    half = -(-len(splits.validation) // 2)
+    count = min(256, half) if arguments.count is None else arguments.count
     diffusion = candidates(model, arguments.candidates)
     if arguments.longest is not None and arguments.longest > len(diffusion.schedule):
         raise UserError(
@@ -90,7 +91,13 @@ def run(words: Sequence[str]) -> int:
     clip = chosen_clip(arguments.clip, arguments.threshold)
     subject = subject_of(model, clip=clip)
     timesteps = diffusion.schedule.timesteps.tolist()
-    about = {"data": model.config.data.source, "split": "validation", "count": count, "seed": arguments.seed}
+    about = {
+        "data": model.config.data.source,
+        "split": "validation",
+        "count": count,
+        "seed": arguments.seed,
+        "candidates": len(timesteps),
+    }
     path = plan_path(arguments.model)
     kept = _Kept(path.with_name(f"{path.stem}-unfinished.safetensors"), {**subject, **about, "timesteps": timesteps})
     statistics = JumpStatistics(diffusion)
@@ -118,7 +125,7 @@ def run(words: Sequence[str]) -> int:
     assert isinstance(stored, StoredPlan)
     stored.save(path)
     kept.forget()
-    _print_result(arguments, path, stored, statistics.costs())
+    _print_result(arguments, path, stored, statistics.costs(), len(model.diffusion.schedule))
     return 0
 
 
@@ -140,6 +147,8 @@ class _Kept:
             if header.get("subject") == self._subject:
                 statistics.restore(state)
                 say(f"plan: going on after {statistics.count} items")
+            else:
+                say(f"plan: {self._path} is of other work; beginning anew")
         except (UserError, KeyError):
             say(f"plan: {self._path} is damaged; beginning anew")
 
@@ -157,18 +166,19 @@ class _Kept:
         self._path.unlink(missing_ok=True)
 
 
-def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, costs: JumpCosts) -> None:
-    from iddpm.diffusion.respacing import kept_timesteps
-
-    longest, steps = len(stored.plans["model"]), len(stored.timesteps)
+def _print_result(
+    arguments: PlanArguments, path: Path, stored: StoredPlan, costs: JumpCosts, num_timesteps: int
+) -> None:
+    longest = len(stored.plans["model"])
     counts = [count for count in SHOWN if count <= longest]
     counts += [longest] if longest not in counts else []
     rows = [
         {
             "steps": count,
-            "uniform": costs.bound(kept_timesteps(steps, count)),
-            "ddim": _whole_stride(costs, steps, count),
-            "quadratic": costs.bound(kept_timesteps(steps, f"quadratic{count}")),
+            **{
+                name: _stride_bound(costs, stored.timesteps, num_timesteps, f"{prefix}{count}")
+                for name, prefix in (("uniform", ""), ("ddim", "ddim"), ("quadratic", "quadratic"))
+            },
             "planned": {name: float(plan.bounds[count - 1]) for name, plan in stored.plans.items()},
         }
         for count in counts
@@ -179,6 +189,8 @@ def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, cost
     others = [name for name in stored.plans if name != "model"]
     names = ["uniform", "ddim", "quadratic", "planned", *others]
     print("bits/dim on what was planned on; then planned with other variances (--variance)")
+    if len(stored.timesteps) < num_timesteps:
+        print(f"(of other strides the nearest of the {len(stored.timesteps)} steps to choose from)")
     print(f"{'steps':>6}" + "".join(f"  {name:>11}" for name in names))
     for row in rows:
         planned = row["planned"]
@@ -188,11 +200,17 @@ def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, cost
     print(path)
 
 
-def _whole_stride(costs: JumpCosts, steps: int, count: int) -> float | None:
-    """The bound of every n-th step, if there is a whole n that gives so many."""
+def _stride_bound(costs: JumpCosts, candidates: list[int], num_timesteps: int, stride: str) -> float | None:
+    """The bound of a stride of the whole chain, or of the candidates nearest to its steps.
+
+    None where there is no such stride, or where two of its steps have one nearest candidate.
+    """
     from iddpm.diffusion.respacing import kept_timesteps
 
     try:
-        return costs.bound(kept_timesteps(steps, f"ddim{count}"))
+        wanted = kept_timesteps(num_timesteps, stride)
     except UserError:
         return None
+    places = range(len(candidates))
+    nearest = {min(places, key=lambda place: abs(candidates[place] - step)) for step in wanted}
+    return costs.bound(sorted(nearest)) if len(nearest) == len(wanted) else None

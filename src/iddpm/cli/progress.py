@@ -52,8 +52,9 @@ class ProgressLine:
         if now - self._printed >= SECONDS_BETWEEN_LINES or (done == self._count and self._printed > self._begun):
             self._printed = now
             pace = (now - self._begun) / max(1, done - self._begun_at)
-            left = duration(pace * (self._count - done))
-            print(f"{self._what}: {done}/{self._count}, {left} left  {notes()}".rstrip(), file=sys.stderr, flush=True)
+            # Before anything is done nobody knows.
+            left = f", {duration(pace * (self._count - done))} left" if done > self._begun_at else ""
+            print(f"{self._what}: {done}/{self._count}{left}  {notes()}".rstrip(), file=sys.stderr, flush=True)
 
     def note(self, notes: str) -> None:
         """Something else is being done; the count stays."""
@@ -112,10 +113,14 @@ def say(line: str) -> None:
 
 
 class StopSignal:
-    """Within it, Ctrl-C or SIGTERM once asks for a checkpoint and an end; a second one ends at once."""
+    """Within it, Ctrl-C or SIGTERM once asks for an end when that is well; a second one ends at once.
 
-    def __init__(self) -> None:
+    what: is done first. cost: what is lost by a second one.
+    """
+
+    def __init__(self, what: str, cost: str = "") -> None:
         self.number = 0
+        self._what, self._cost = what, cost
 
     def __enter__(self) -> StopSignal:
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -129,7 +134,7 @@ class StopSignal:
         if self.number:
             raise KeyboardInterrupt
         self.number = number
-        say("stopping: saving a checkpoint (once more to stop at once and lose the steps since the last one)")
+        say(f"stopping: {self._what} (once more to stop at once{self._cost})")
 
     def __call__(self) -> bool:
         return self.number != 0

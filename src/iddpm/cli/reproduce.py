@@ -74,6 +74,8 @@ def run(words: Sequence[str]) -> int:
     for place in arguments.samples:
         if not Path(place).exists():
             raise UserError(f"--samples: {place} does not exist; name a folder, a zip or an npz file")
+    if arguments.samples and arguments.name != "coverage":
+        raise UserError(f"--samples: is for coverage, not for {arguments.name}; leave it out")
     if arguments.size is not None and arguments.data is None:
         raise UserError("--size: is for --data; name some, e.g. --data photos")
     for name in NAMES if arguments.name == "all" else [arguments.name]:
@@ -96,7 +98,7 @@ def _reproduce(name: str, arguments: ReproduceArguments, words: Sequence[str]) -
         _print_commands(store, cells)
         return
     if arguments.worker:
-        with StopSignal() as stop, closing(store.work(cells)) as work:
+        with StopSignal("saving where the run is") as stop, closing(store.work(cells)) as work:
             for _ in work:
                 stop.obey()
         return
@@ -124,7 +126,10 @@ def _data(arguments: ReproduceArguments) -> DataConfig | None:
     data = known if arguments.size is None else known.model_copy(update={"size": arguments.size})
     from iddpm.data import open_source
 
-    open_source(data)  # a mistake is told of before any work
+    try:
+        open_source(data)  # a mistake is told of before any work
+    except UserError as error:
+        raise UserError(str(error).replace("data.source: ", "--data: ", 1)) from None
     return data
 
 
@@ -143,12 +148,12 @@ def _all(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequence[
     if done:
         say(f"{name}: {done} of {len(cells)} runs are there already")
     with _helpers(name, min(jobs, len(cells) - done) - 1, jobs, words):
-        with ProgressLine(name, len(cells), done) as line, StopSignal() as stop, closing(store.work(cells)) as work:
+        signals = StopSignal("saving where a run is; a measurement is made again")
+        with ProgressLine(name, len(cells), done) as line, signals as stop, closing(store.work(cells)) as work:
             for finished, cell, progress in work:
                 stop.obey()
                 where = "{} {}/{}".format(*progress) if progress else "waiting for another process"
-                line.update(finished)
-                line.note(f"{finished} of {len(cells)} runs done; {cell}: {where}")
+                line.update(finished, f"{cell}: {where}".__str__)
             line.update(len(cells))
     found = [store.measured(cell) for cell in cells]
     return [each for each in found if each is not None]

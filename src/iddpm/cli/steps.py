@@ -18,6 +18,7 @@ from iddpm.cli.progress import ProgressLine, ProgressStages, say
 from iddpm.cli.sources import NamedData, ReadingArguments, is_run, open_named
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
+from iddpm.files import check_place
 
 if TYPE_CHECKING:
     from iddpm.evaluation.features import FeatureNetwork
@@ -39,7 +40,7 @@ class StepsArguments:
     count: int | None = None
     """Samples for each FD. None takes 1,000, or as many as there are training items where they are fewer."""
     items: int | None = None
-    """Score the last so many held-out items (a plan is made on the first). None takes 256, or all if they are fewer."""
+    """Score the last so many held-out items. None takes 256, or as many as were not planned on where they are fewer."""
     whole: int | None = None
     """So many evenly spaced steps stand for the whole chain, if that would take too long. None takes all."""
     methods: tuple[str, ...] | None = None
@@ -64,6 +65,8 @@ class StepsArguments:
     """What the network computes in."""
     compile: Compile = "auto"
     """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
+    out: str | None = None
+    """Where to draw the picture. None takes steps.png in the run, beside steps.json, which keeps all results."""
     json: bool = False
     """Print all results as one JSON object."""
 
@@ -75,6 +78,8 @@ def run(words: Sequence[str]) -> int:
     from iddpm.pictures import save_image
     from iddpm.report.steps import picture
 
+    if arguments.out is not None:
+        check_place(Path(arguments.out), "--out")
     study = _study(arguments)
     wanted = _wanted(arguments, settings(study.plan, _counts(arguments, study.model), _whole(arguments, study.model)))
     kept = _Kept(Path(arguments.model) / "steps.json", study, arguments)
@@ -92,7 +97,7 @@ def run(words: Sequence[str]) -> int:
                 else:
                     kept.add(row)
     rows = [kept.row(each) or {} for each in wanted]
-    image = Path(arguments.model) / "steps.png"
+    image = Path(arguments.model) / "steps.png" if arguments.out is None else Path(arguments.out)
     title = f"{study.count} samples, {len(study.held_out)} held-out items; bars: standard errors"
     save_image(image, picture(rows, title))
     best = cheapest(rows)
@@ -140,9 +145,12 @@ def _study(arguments: StepsArguments) -> Study:
         raise UserError(f"{arguments.model}: its data has no held-out part to score")
     count = min(1000, len(data.dataset)) if arguments.count is None else arguments.count
     check_count(count, "--count")
-    items = min(256, len(held_out)) if arguments.items is None else arguments.items
+    fresh = max(0, len(held_out) - int(plan.about["count"]))
+    items = min(256, fresh or len(held_out)) if arguments.items is None else arguments.items
     if not 0 < items <= len(held_out):
         raise UserError(f"--items: there are {len(held_out)} held-out items, asked for {items}")
+    if items > fresh:
+        say(f"steps: {items - fresh} of the {items} items were planned on, which flatters planned steps; plan on fewer")
     scored = Rows(held_out, np.arange(len(held_out) - items, len(held_out)))
     network, real = _reference(arguments, data)
     conditions = sample_conditions(model, data.dataset, count)
@@ -195,7 +203,7 @@ def _wanted(arguments: StepsArguments, every: list[Setting]) -> list[Setting]:
 
 
 class _Kept:
-    """Rows in a file, so that an interrupted study goes on; those of another study are begun anew."""
+    """Rows in a file, so that an interrupted study goes on; those of other studies stay in it beside."""
 
     def __init__(self, path: Path, study: Study, arguments: StepsArguments) -> None:
         from iddpm.plans import subject_of
@@ -212,13 +220,18 @@ class _Kept:
             "precision": arguments.precision,
         }
         self._rows: list[dict[str, Any]] = []
+        self._others: list[dict[str, Any]] = []
         try:
-            kept = json.loads(path.read_text())
-            if kept["subject"] == json.loads(json.dumps(self._subject)):
-                self._rows = kept["rows"]
-                say(f"steps: going on after {len(self._rows)} settings of {path}")
-        except (OSError, ValueError, KeyError, TypeError):
+            for known in json.loads(path.read_text())["studies"]:
+                if known["subject"] == json.loads(json.dumps(self._subject)):
+                    self._rows = known["rows"]
+                    say(f"steps: going on after {len(self._rows)} settings of {path}")
+                else:
+                    self._others.append(known)
+        except FileNotFoundError:
             pass
+        except (OSError, ValueError, KeyError, TypeError):
+            say(f"steps: {path} is damaged; beginning anew")
 
     def row(self, setting: Setting) -> dict[str, Any] | None:
         """The row of a setting, if it is done."""
@@ -230,7 +243,7 @@ class _Kept:
         from iddpm.files import write_json
 
         self._rows.append(row)
-        write_json(self._path, {"subject": self._subject, "rows": self._rows})
+        write_json(self._path, {"studies": [*self._others, {"subject": self._subject, "rows": self._rows}]})
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
@@ -240,7 +253,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         shown = "" if bits is None else f"{bits['mean']:.3f} +- {bits['error']:.3f}"
         lines.append(
             f"{row['evaluations']:>11}  {row['method']:<12} {row['stride']:<10}"
-            f" {fd['value']:8.3f} +- {fd['error']:5.3f}  {shown:>15}"
+            f" {fd['value']:8.3f} +- {fd['error']:5.3f}  {shown:>15}".rstrip()
         )
     return lines
 

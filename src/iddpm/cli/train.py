@@ -92,7 +92,10 @@ def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> i
         _introduce(session)
     begun = session.trainer.step
     finished = False
-    with StopSignal() as stop, ProgressLine("training", config.training.steps, begun) as line:
+    with (
+        StopSignal("saving a checkpoint", " and lose the steps since the last one") as stop,
+        ProgressLine("training", config.training.steps, begun) as line,
+    ):
         for event in session.events(stop):
             if session.trainer.processes.is_first:
                 _show(event, line)
@@ -149,7 +152,8 @@ def _losses(result: StepResult) -> str:
 def _say_done(session: Session, begun: int, *, as_json: bool) -> None:
     where, step = session.run.path, session.trainer.step
     if begun == step:
-        say(f"{where}: training is done already, {step} of {step} steps; for more, --training.steps")
+        more = "another run" if session.config.training.decay else "--training.steps"
+        say(f"{where}: training is done already, {step} of {step} steps; for more, {more}")
     say(f"trained: iddpm sample {where} --out samples.png; iddpm nll {where}; iddpm report {where}")
     if as_json:
         validated = [record for record in session.records.read() if "validation_bits" in record]

@@ -25,7 +25,7 @@ STYLES = {
     "jacobian": ("#b79ced", "D", ":"),
     "ddim": ("#e9a03b", "o", "-"),
     "dpm++": ("#d1495b", "P", "-"),
-    "dpm++sde": ("#d1495b", "X", "--"),
+    "dpm++sde": ("#f08a9b", "X", "-"),
     "unipc": ("#7a1f3d", "*", "-"),
 }
 NAMES = {
@@ -52,7 +52,7 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
     """
     whole = next(row for row in rows if row["stride"] == "whole")
     strides = [stride for stride in STRIDES if any(row["stride"] == stride for row in rows)]
-    figure = Figure(figsize=(4.1 * len(strides), 7.2), layout="constrained", dpi=110)
+    figure = Figure(figsize=(max(6.4, 4.1 * len(strides)), 7.2), layout="constrained", dpi=110)
     figure.suptitle(title, fontsize=11)
     panels = figure.subplots(2, len(strides), sharex=True, sharey="row", squeeze=False)
     for column, stride in enumerate(strides):
@@ -104,7 +104,7 @@ def _draw(panel: Axes, rows: list[dict[str, Any]], key: str, value: str) -> None
                 elinewidth=0.7, label=NAMES[method],
             )  # fmt: skip
     ticks = sorted({row["evaluations"] for row in rows})
-    panel.set(xscale="log", yscale="log")
+    panel.set(xscale="log", yscale="log", xlim=(ticks[0] / 1.25, ticks[-1] * 1.25))
     panel.set_xticks(ticks, [str(tick) for tick in ticks])
     panel.minorticks_off()
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
