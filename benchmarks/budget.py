@@ -1,6 +1,6 @@
 """Whether bits/dim on a budget are what they say: how often the interval covers the exact value, and what it costs.
 
-    python -m benchmarks.budget RUN [--error 0.01] [--count 64] [--trials 200] [--passes 8]
+    python -m benchmarks.budget RUN [--error 0.01 ...] [--count 64] [--trials 200 ...] [--passes 8]
 
 The exact value is the mean of so many whole passes over the same held-out items, each with noise of its own. Adds to
 docs/results/budget.json, and makes budget.md of it.
@@ -17,15 +17,17 @@ from typing import Any
 
 from benchmarks.quality import RESULTS
 from iddpm.checkpoints.run import load
-from iddpm.data import open_source
+from iddpm.data import Dataset, open_source
 from iddpm.estimation import estimate_bound
+from iddpm.experiments.diffusion_run import DiffusionRun
+from iddpm.model import Model
 from iddpm.scoring import score
 
 OTHER_SEEDS = 1_000_000
 
 
-def study(run: Path, error: float, count: int, trials: int, passes: int) -> dict[str, Any]:
-    """Coverage and cost, as JSON."""
+def study(run: Path, errors: list[float], count: int, trials: list[int], passes: int) -> list[dict[str, Any]]:
+    """Coverage and cost of each error, as JSON."""
     model = load(run)
     held_out = open_source(model.config.data).validation
     assert held_out is not None
@@ -33,7 +35,12 @@ def study(run: Path, error: float, count: int, trials: int, passes: int) -> dict
         score(model, held_out, count=count, seed=OTHER_SEEDS + each, batch_size=128).total.mean
         for each in range(passes)
     ]
-    truth = statistics.mean(exact)
+    return [asked(model, held_out, exact, error, count, many) for error, many in zip(errors, trials, strict=True)]
+
+
+def asked(model: Model, held_out: Dataset, exact: list[float], error: float, count: int, trials: int) -> dict[str, Any]:
+    """Estimates to within `error`, again and again."""
+    truth, passes = statistics.mean(exact), len(exact)
     found = []
     for seed in range(trials):
         *_, last = estimate_bound(model, held_out, model.diffusion, error=error, count=count, seed=seed, batch_size=128)
@@ -42,7 +49,8 @@ def study(run: Path, error: float, count: int, trials: int, passes: int) -> dict
             print(f"{seed + 1}/{trials}", file=sys.stderr, flush=True)
     covered = sum(abs(each.mean - truth) <= each.half_width for each in found)
     return {
-        "data": model.config.data.source,
+        "data": f"{model.config.data.source}, {'x'.join(map(str, model.spec.size))}",
+        "train": DiffusionRun(model.config).command(Path("RUN")),
         "T": len(model.diffusion.schedule),
         "items": count,
         "error": error,
@@ -82,8 +90,11 @@ def page(results: list[dict[str, Any]]) -> str:
     lines += [
         "",
         "The last column is the 95 % interval of a whole pass, from how much passes differ: where it is no narrower",
-        "than E, a budget saves little. Images of few pixels in a short chain are such data; long chains have not been",
-        "measured.",
+        "than E, a budget saves little: images of few pixels in a short chain are such data. The runs:",
+        "",
+        "```sh",
+        *dict.fromkeys(each["train"] for each in results),
+        "```",
     ]
     return "\n".join(lines) + "\n"
 
@@ -92,20 +103,21 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--error", type=float, default=0.01)
+    parser.add_argument("--error", type=float, nargs="+", default=[0.01])
     parser.add_argument("--count", type=int, default=64)
-    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--trials", type=int, nargs="+", default=[200], help="as many numbers as errors")
     parser.add_argument("--passes", type=int, default=8)
     parser.add_argument("--out", type=Path, default=RESULTS / "budget.json")
     arguments = parser.parse_args()
-    result = study(arguments.run, arguments.error, arguments.count, arguments.trials, arguments.passes)
+    found = study(arguments.run, arguments.error, arguments.count, arguments.trials, arguments.passes)
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
     key = ("data", "T", "items", "error")
-    results = [each for each in results if any(each[name] != result[name] for name in key)]
-    results.append(result)
+    for result in found:
+        results = [each for each in results if any(each[name] != result[name] for name in key)]
+        results.append(result)
     arguments.out.write_text(json.dumps(results, indent=1) + "\n")
     arguments.out.with_suffix(".md").write_text(page(results))
-    print(json.dumps(result, indent=1))
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
