@@ -67,9 +67,7 @@ def test_a_plan_of_other_weights(run: Path, capsys: pytest.CaptureFixture[str]) 
     words = ["nll", str(run), "--count", "5", "--steps", "8", "--weights", "raw"]
     capsys.readouterr()
     assert main([*words, "--stride", "planned"]) == 2
-    assert re.search(
-        r"plan: .*plan.npz was made for other weights \(\w+, asked for \w+\)", capsys.readouterr().err
-    )
+    assert re.search(r"plan: .*plan.npz was made for other weights \(\w+, asked for \w+\)", capsys.readouterr().err)
     assert main(words) == 0
     assert "taking evenly spaced steps" in capsys.readouterr().err
     assert main(["nll", str(run), "--count", "5", "--steps", "8", "--stride", "planned", "--no-clip"]) == 2
