@@ -183,7 +183,7 @@ BAD = {
     "a place that is a folder": (["reference", "digits", "--out", "PLACE/a.npz"], "--out: .* cannot be written"),
     "a place below a file": (["evaluate", "RUN", "--out", "SAMPLES/a.json"], "--out: .* cannot be written"),
     "a result's name": (["evaluate", "RUN", "--out", "a.txt"], "--out: a.txt must be called NAME.json"),
-    "steps": (["evaluate", "RUN", "--reference", "REFERENCE", "--steps", "21"], "21 is more than the chain's 20"),
+    "steps": (["evaluate", "RUN", "--reference", "REFERENCE", "--steps", "21"], r"--steps: must be 1 \.\.\. 20"),
     "batch": (["evaluate", "RUN", "--batch-size", "0"], "--batch-size: must be at least 1"),
     "one result": (["compare", "a.json"], "two or more are needed to compare"),
     "no result": (["compare", "a.json", "b.json"], "a.json: does not exist; make one with"),

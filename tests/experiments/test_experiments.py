@@ -162,7 +162,7 @@ def test_cells_have_names() -> None:
         (["ablation", "--seeds", "0"], "--seeds: must be at least 1"),
         (["ablation", "--jobs", "0"], "--jobs: must be at least 1"),
         (["ablation", "--size", "8"], "--size: is for --data"),
-        (["ablation", "--data", "nowhere"], 'data.source: "nowhere" is not known'),
+        (["ablation", "--data", "nowhere"], '--data: "nowhere" is not known'),
         (["coverage", "--samples", "nowhere"], "--samples: nowhere does not exist"),
         (["ablation", "--scale", "huge"], "--scale"),
     ],
