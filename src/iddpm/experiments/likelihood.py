@@ -67,9 +67,10 @@ class Likelihood(Experiment):
         cells = []
         for seed in range(seeds):
             steps = LONGER * scale.base.training.steps
+            drawn = scale.vlb_timesteps
             runs = {
-                name: DiffusionRun(varied(scale.base, objective=name, steps=steps, seed=seed))
-                for name in ("L_hybrid", "L_vlb")
+                "L_hybrid": DiffusionRun(varied(scale.base, objective="L_hybrid", steps=steps, seed=seed)),
+                "L_vlb": DiffusionRun(varied(scale.base, objective="L_vlb", timesteps=drawn, steps=steps, seed=seed)),
             }
             measure = Bits("bits", scale.items, scale.error)
             cells += [
