@@ -1,6 +1,7 @@
 """Every experiment, from training to its page, in a size that says nothing but takes seconds."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from iddpm.checkpoints.run import RunDirectory
+from iddpm.cli import reproduce
 from iddpm.cli.main import main
 from iddpm.config import Config, DataConfig, NetworkConfig
 from iddpm.experiments import (
@@ -172,6 +174,38 @@ def test_a_mistake_is_one_line(words: list[str], message: str, capsys: pytest.Ca
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_helpers_work_and_conclude_nothing(
+    smaller: Scale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What another process with --jobs starts does the work, and leaves the page to it."""
+    told: list[list[str]] = []
+    environment: dict[str, str] = {}
+
+    class Helper:
+        def __init__(self, words: list[str], env: dict[str, str], stdout: int) -> None:
+            told.append(words)
+            environment.update(env)
+            monkeypatch.setenv(reproduce.WORKER, "1")
+            assert main(words[3:]) == 0
+            monkeypatch.delenv(reproduce.WORKER)
+            assert capsys.readouterr().out == ""
+
+        def wait(self) -> int:
+            return 0
+
+    monkeypatch.setattr("iddpm.experiments.scales.scale_of", lambda name, data: smaller)
+    monkeypatch.setattr(reproduce.subprocess, "Popen", Helper)
+    words = ["reproduce", "bound-by-step", "--seeds", "1", "--jobs", "2", "--runs", str(tmp_path)]
+    threads = torch.get_num_threads()
+    assert main(words) == 0
+    torch.set_num_threads(threads)
+    assert told == [[sys.executable, "-m", "iddpm", *words]]
+    assert environment[reproduce.WORKER] == "1"
+    said = capsys.readouterr()
+    assert "holds" in said.out
+    assert said.out.splitlines()[-1] == str(tmp_path / "bound-by-step-tiny.md")
 
 
 def test_commands_for_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from iddpm.experiments.experiment import Cell, Measured
     from iddpm.experiments.store import Store
 
+WORKER = "IDDPM_REPRODUCE_WORKER"
+"""Set for processes that help another one: they work on its cells, and conclude nothing."""
 DESCRIPTION = "Rerun one of the paper's experiments; the same command again goes on.\n\nexperiments:\n" + "\n".join(
     f"  {name}: {about}" for name, about in NAMES.items()
 )
@@ -57,7 +59,6 @@ class ReproduceArguments:
     """Runs at once. None takes one a CPU core at the scale tiny, and one at others."""
     print_commands: bool = False
     """Print the command of every training run that is not there yet, for a cluster, and end."""
-    worker: Annotated[bool, tyro.conf.Suppress] = False
     json: bool = False
     """Print findings as one JSON object."""
 
@@ -97,7 +98,7 @@ def _reproduce(name: str, arguments: ReproduceArguments, words: Sequence[str]) -
     if arguments.print_commands:
         _print_commands(store, cells)
         return
-    if arguments.worker:
+    if WORKER in os.environ:
         with StopSignal("saving where the run is") as stop, closing(store.work(cells)) as work:
             for _ in work:
                 stop.obey()
@@ -169,8 +170,8 @@ def _helpers(name: str, count: int, jobs: int, words: Sequence[str]) -> Iterator
         torch.set_num_threads(threads)
     rest = list(words)
     rest[rest.index(next(word for word in rest if word in (name, "all")))] = name
-    told = [sys.executable, "-m", "iddpm", "reproduce", *rest, "--worker"]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    told = [sys.executable, "-m", "iddpm", "reproduce", *rest]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), WORKER: "1"}
     helpers = [subprocess.Popen(told, env=environment, stdout=subprocess.DEVNULL) for _ in range(count)]
     try:
         yield
