@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 WORKER = "IDDPM_REPRODUCE_WORKER"
 """Set for processes that help another one: they work on its cells, and conclude nothing."""
+PATIENCE = 5.0
+"""Seconds that a helper has to end by itself."""
 DESCRIPTION = "Rerun one of the paper's experiments; the same command again goes on.\n\nexperiments:\n" + "\n".join(
     f"  {name}: {about}" for name, about in NAMES.items()
 )
@@ -176,8 +178,12 @@ def _helpers(name: str, count: int, jobs: int, words: Sequence[str]) -> Iterator
     try:
         yield
     except BaseException:
+        # Ctrl-C reaches them too, and a second signal would keep them from saving.
         for helper in helpers:
-            helper.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                helper.wait(timeout=PATIENCE)
+            if helper.poll() is None:
+                helper.terminate()
         raise
     finally:
         for helper in helpers:
