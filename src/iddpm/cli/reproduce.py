@@ -44,7 +44,7 @@ class ReproduceArguments:
     name: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="NAME")]]
     """One of the experiments, or all."""
     scale: ScaleName = "tiny"
-    """tiny: minutes on two CPU cores; small: hours on a GPU; paper: as the paper trained."""
+    """tiny: for two CPU cores; small: for a GPU; paper: as the paper trained."""
     seeds: int | None = None
     """Runs of each kind that differ in their seed alone. None takes the scale's own number."""
     data: str | None = None

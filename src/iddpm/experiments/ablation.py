@@ -126,9 +126,8 @@ def _figure(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, .
         figure.subplots(1, 2), (bits, distances), ("bits/dim", "Frechet distance"), strict=True
     ):
         for place, (num_timesteps, schedule) in enumerate(product(LENGTHS, SCHEDULES)):
-            for shift, (objective, colour) in enumerate(
-                zip(OBJECTIVES, ("#999999", "#2a6fbb", "#d9822b"), strict=True)
-            ):
+            for shift, objective in enumerate(OBJECTIVES):
+                colour = COLOURS[objective]
                 found = [value for key, value in values.items() if key[:3] == (num_timesteps, schedule, objective)]
                 mean, error = mean_and_error(found)
                 at = place + 0.22 * (shift - 1)

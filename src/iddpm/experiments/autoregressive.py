@@ -7,6 +7,7 @@ every value's distribution over all levels given those before it.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -16,14 +17,14 @@ from torch.nn import functional as F
 from iddpm.config import DatasetSpec
 
 
-class Autoregressive(nn.Module):
+class Autoregressive(nn.Module, ABC):
     """Grey levels (int64, `[batch, channels, height, width]`) to the bits/dim of every item."""
 
     spec: DatasetSpec
 
+    @abstractmethod
     def logits(self, items: Tensor) -> Tensor:
         """`[batch, levels, channels, height, width]`: of each value, given those before it."""
-        raise NotImplementedError
 
     def forward(self, items: Tensor) -> Tensor:
         """Bits/dim, `[batch]`: exact."""

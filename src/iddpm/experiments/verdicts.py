@@ -14,21 +14,16 @@ LEVEL = 0.05
 """Largest p of a finding that holds; and of its contrary, for one that does not."""
 
 
-def lower(claim: str, pairs: Sequence[tuple[float, float]], unit: str = "") -> Finding:
+def lower(claim: str, pairs: Sequence[tuple[float, float]]) -> Finding:
     """That the first of each pair is below the second: a one-sided paired t-test over pairs."""
     differences = [first - second for first, second in pairs]
     mean = statistics.mean(differences)
     if len(differences) < 2:
-        return Finding(claim, "undecided", f"difference {mean:+.4g}{unit}, one pair: no error is known")
+        return Finding(claim, "undecided", f"difference {mean:+.4g}, one pair: no error is known")
     error = statistics.stdev(differences) / math.sqrt(len(differences))
     p = float(stats.t.cdf(mean / error, len(differences) - 1)) if error else float(mean >= 0)
     verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
-    return Finding(claim, verdict, f"difference {mean:+.3g} +- {error:.2g}{unit}, p = {shown(p)}, {len(pairs)} pairs")
-
-
-def within(claim: str, value: float, low: float, high: float, statistic: str) -> Finding:
-    """That a value lies within limits."""
-    return Finding(claim, "holds" if low <= value <= high else "does not hold", statistic)
+    return Finding(claim, verdict, f"difference {mean:+.3g} +- {error:.2g}, p = {shown(p)}, {len(pairs)} pairs")
 
 
 def compared(claim: str, first: tuple[float, float], second: tuple[float, float]) -> Finding:
