@@ -28,6 +28,21 @@ def test_lines_come_now_and_then_with_the_time_left(
     assert len(lines) == 8
 
 
+def test_the_time_left_falls_while_the_count_stays(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with ProgressLine("ablation", 4) as line:
+        line.update(0)
+        for done, seconds in ((0, 50), (1, 10), (1, 20), (1, 60)):
+            clock[0] += seconds
+            line.update(done)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "ablation: 0/4"
+    assert said[1:] == [f"ablation: 1/4, {left} left" for left in ("3 min 0 s", "2 min 40 s", "2 min 0 s")]
+
+
 def test_a_terminal_gets_a_bar_for_every_stage(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

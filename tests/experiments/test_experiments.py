@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from iddpm.experiments import (
 )
 from iddpm.experiments.catalogue import EXPERIMENTS
 from iddpm.experiments.diffusion_run import DiffusionRun, flags
-from iddpm.experiments.experiment import Cell, Outcome
+from iddpm.experiments.experiment import Cell, Label, Outcome
 from iddpm.experiments.names import NAMES
 from iddpm.experiments.page import plain, write
 from iddpm.experiments.scales import Scale, paper, quiet, scale_of, small, tiny, varied
@@ -100,6 +101,22 @@ def check(outcome: Outcome) -> None:
         assert plain(table)
         assert not any("nan" in cell for row in table.rows for cell in row)
     assert outcome.notes
+
+
+def test_the_ablation_compares_what_differs_in_one_thing() -> None:
+    values: dict[tuple[Label, ...], float] = {
+        (length, schedule, 0): at + 10 * (schedule == "linear")
+        for at, (length, schedule) in enumerate(product((1000, 4000), ("linear", "cosine")))
+    }
+    found = ablation.pairs(values, ablation.SCHEDULE, "cosine", "linear")
+    assert found == {"T 1,000": [(1, 10)], "T 4,000": [(3, 12)]}
+    assert ablation.over_settings(found) == [(2, 11)]
+
+
+def test_a_page_on_other_data_has_a_name_of_its_own() -> None:
+    assert str(scale_of("tiny")) == "tiny"
+    assert str(scale_of("tiny", DataConfig(source="zip:some/cifar10_train.zip", size=16))) == "tiny-cifar10_train-16"
+    assert str(scale_of("small", DataConfig(source="digits"))) == "small-digits"
 
 
 def test_names_are_those_of_the_catalogue() -> None:

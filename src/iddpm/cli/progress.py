@@ -22,13 +22,16 @@ class ProgressLine:
         self._what = what
         self._count = count
         self._begun_at = done
-        self._begun = self._printed = time.monotonic()
+        self._begun = self._printed = self._counted_at = time.monotonic()
+        self._counted = done
         self._noted = 0.0
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
             times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[notes]}"))
-            self._bar = Progress(*columns, *times, console=Console(stderr=True), refresh_per_second=4)
+            self._bar = Progress(
+                *columns, *times, console=Console(stderr=True), refresh_per_second=4, speed_estimate_period=3600
+            )
             self._task = self._bar.add_task(what, total=count, completed=done, notes="")
 
     def __enter__(self) -> ProgressLine:
@@ -43,6 +46,8 @@ class ProgressLine:
     def update(self, done: int, notes: Callable[[], str] = str) -> None:
         """`done` of the count are done; what `notes` gives is shown beside it, and asked for only when it is shown."""
         now = time.monotonic()
+        if done > self._counted:
+            self._counted, self._counted_at = done, now
         if self._bar:
             if now - self._noted >= SECONDS_BETWEEN_NOTES or done == self._count:
                 self._noted = now
@@ -51,10 +56,19 @@ class ProgressLine:
             return
         if now - self._printed >= SECONDS_BETWEEN_LINES or (done == self._count and self._printed > self._begun):
             self._printed = now
-            pace = (now - self._begun) / max(1, done - self._begun_at)
-            # Before anything is done nobody knows.
-            left = f", {duration(pace * (self._count - done))} left" if done > self._begun_at else ""
-            print(f"{self._what}: {done}/{self._count}{left}  {notes()}".rstrip(), file=sys.stderr, flush=True)
+            print(
+                f"{self._what}: {done}/{self._count}{self._left(now)}  {notes()}".rstrip(), file=sys.stderr, flush=True
+            )
+
+    def _left(self, now: float) -> str:
+        """The time that is left, at the pace until the count last rose: it falls while the next one is under way."""
+        done = self._counted - self._begun_at
+        if done == 0:  # nobody knows
+            return ""
+        pace = (self._counted_at - self._begun) / done
+        to_do = self._count - self._counted
+        seconds = max(pace * to_do - (now - self._counted_at), pace * max(0, to_do - 1))
+        return f", {duration(seconds)} left"
 
     def note(self, notes: str) -> None:
         """Something else is being done; the count stays."""

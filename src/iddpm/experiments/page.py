@@ -23,8 +23,8 @@ def write(
     measured: list[Measured],
     command: str,
 ) -> Path:
-    """NAME-SCALE.md with its .png and .json in `folder`; the page's path."""
-    name = f"{experiment.name}-{scale.name}"
+    """NAME-SCALE.md with its .png and .json in `folder`; the page's path. `Scale.other_data` is part of the names."""
+    name = f"{experiment.name}-{scale}"
     figure = outcome.figure
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", facecolor="white")
@@ -34,7 +34,7 @@ def write(
         {
             "experiment": experiment.name,
             "scale": scale.name,
-            "data": scale.base.data.source,
+            "command": command,
             "findings": [vars(finding) for finding in outcome.findings],
             "cells": [vars(each) for each in measured],
         },

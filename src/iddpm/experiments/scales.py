@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from iddpm.config import Config, DataConfig, NetworkConfig, ObjectiveConfig, TrainingConfig
@@ -19,7 +20,8 @@ class Scale:
     base: a run with the cosine schedule, T of 4,000 and L_hybrid, which experiments vary. classes: data with classes
     for the comparison with a GAN. widths: channels of the scaling experiment's networks. items, error: held-out items
     that are scored, and to within how many bits/dim. samples, sampling_steps: of a Frechet distance. vlb_timesteps: how
-    L_vlb draws them outside of the experiment on that. given: places of other models' samples, to be judged beside.
+    L_vlb draws them outside of the experiment on that. other_data: a name of data that is not the scale's own. given:
+    places of other models' samples, to be judged beside.
     """
 
     name: ScaleName
@@ -32,7 +34,11 @@ class Scale:
     sampling_steps: str
     seeds: int
     vlb_timesteps: Literal["uniform", "importance"] = "importance"
+    other_data: str = ""
     given: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.other_data}" if self.other_data else self.name
 
 
 def scale_of(name: ScaleName, data: DataConfig | None = None) -> Scale:
@@ -40,13 +46,18 @@ def scale_of(name: ScaleName, data: DataConfig | None = None) -> Scale:
     made = {"tiny": tiny, "small": small, "paper": paper}[name]()
     if data is None:
         return made
-    from dataclasses import replace
-
     return replace(
         made,
+        other_data=_name_of(data),
         base=made.base.model_copy(update={"data": data}),
         classes=made.classes.model_copy(update={"data": data}),
     )
+
+
+def _name_of(data: DataConfig) -> str:
+    """Fit for a file's name: digits, cifar10_train-16."""
+    place = Path(data.source.rpartition(":")[2]).stem
+    return place if data.size is None else f"{place}-{data.size}"
 
 
 def quiet(config: Config) -> Config:
