@@ -46,8 +46,8 @@ class SamplerOptions:
         names = get_args(SamplerName)
         if self.sampler not in names:
             raise UserError(f'sampler: "{self.sampler}" is not known; use one of {", ".join(names)}')
-        if self.eta < 0:
-            raise UserError(f"eta: must be 0 or more, got {self.eta:g}")
+        if not 0 <= self.eta <= 1:
+            raise UserError(f"eta: must be 0 (no noise) to 1 (ancestral sampling's), got {self.eta:g}")
         if self.eta and self.sampler != "ddim":
             raise UserError(f"eta: is the ddim sampler's; {self.sampler} has no eta, so leave out {self.eta:g}")
         if not isinstance(self.clip, bool) and not 0 < self.clip <= 1:

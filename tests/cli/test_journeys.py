@@ -92,6 +92,13 @@ def test_sample_writes_a_grid(run: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert Path(out).read_bytes() != first
 
 
+def test_sample_says_how_it_drew(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "grid.png")
+    told = json.loads(output(capsys, "sample", run, "--count", "2", "--steps", "3", "--out", out, "--json"))
+    assert (told["steps"], len(told["timesteps"]), told["sampler"], told["clip"]) == (3, 3, "ancestral", True)
+    assert told["timesteps"][0] == 0
+
+
 def test_sample_writes_an_npz_that_does_not_depend_on_the_batch(
     run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,6 +221,7 @@ BAD = {
     "steps above T": (["sample", "RUN", "--steps", "21"], r"--steps: must be 1 ... 20, .* got 21"),
     "no stride": (["sample", "RUN", "--steps", "ddim19x"], "is no stride"),
     "eta": (["sample", "RUN", "--eta", "0.5"], "eta: is the ddim sampler.s"),
+    "large eta": (["sample", "RUN", "--sampler", "ddim", "--eta", "2"], "eta: must be 0 .no noise. to 1 .*, got 2"),
     "no classes": (["sample", "RUN", "--class", "3"], "knows no classes"),
     "count": (["sample", "RUN", "--count", "0"], "--count"),
     "ending": (["sample", "RUN", "--out", "a.gif"], '".gif" is not written'),

@@ -105,6 +105,13 @@ def test_fewer_candidates_and_lengths(run: Path, capsys: pytest.CaptureFixture[s
     assert "steps: the plan has chains of 1 ... 4 steps, asked for 5" in capsys.readouterr().err
 
 
+def test_it_is_told_that_a_plan_takes_the_place_of_another(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "plan.npz").unlink(missing_ok=True)
+    for candidates, told in (("8", False), ("7", True), ("7", False)):
+        assert main(["plan", str(run), *FEW, "--candidates", candidates]) == 0
+        assert ("in place of one that chose from 8 steps on" in capsys.readouterr().err) == told
+
+
 BAD = {
     "count": (["plan", "RUN", "--count", "0"], "--count: must be at least 1"),
     "too many items": (["plan", "RUN", "--count", "301"], "--count: there are 300 items to plan on, asked for 301"),

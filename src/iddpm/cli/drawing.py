@@ -53,9 +53,8 @@ class DrawingArguments:
         for name, value in (("count", count), ("batch-size", self.batch_size)):
             if value is not None and value < 1:
                 raise UserError(f"--{name}: must be at least 1, got {value}")
-        for name, given in (("seed", self.seed), ("eta", self.eta)):
-            if given < 0:
-                raise UserError(f"--{name}: must not be negative, got {given}")
+        if self.seed < 0:
+            raise UserError(f"--seed: must not be negative, got {self.seed}")
 
     def load(self, model: str) -> Model:
         """The model at that path."""

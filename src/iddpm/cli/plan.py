@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -123,10 +124,26 @@ def run(words: Sequence[str]) -> int:
             if isinstance(stored, str):
                 line.note(f"choosing for the variance {stored}")
     assert isinstance(stored, StoredPlan)
+    _tell_what_it_replaces(path, about)
     stored.save(path)
     kept.forget()
     _print_result(arguments, path, stored, statistics.costs(), len(model.diffusion.schedule))
     return 0
+
+
+def _tell_what_it_replaces(path: Path, about: dict[str, Any]) -> None:
+    """A plan from fewer steps or items is a worse one, and this one is what the run will use."""
+    from iddpm.plans import StoredPlan
+
+    if not path.is_file():
+        return
+    with suppress(UserError):  # a damaged one, or one of another version, is no loss
+        before = StoredPlan.load(path).about
+        if (before["candidates"], before["count"]) != (about["candidates"], about["count"]):
+            say(
+                f"plan: in place of one that chose from {before['candidates']} steps on {before['count']} items, by"
+                f" {about['candidates']} on {about['count']}"
+            )
 
 
 class _Kept:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from iddpm.data import Dataset
     from iddpm.model import Model
+    from iddpm.sampling import SamplerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +73,18 @@ def run(words: Sequence[str]) -> int:
                 if batch is not None:
                     writer.write(batch)
                 line.update(done)
-    _print_result(arguments, model, len(diffusion.schedule))
+    _print_result(arguments, model, options, diffusion.schedule.timesteps.tolist())
     return 0
 
 
-def _print_result(arguments: SampleArguments, model: Model, steps: int) -> None:
+def _print_result(arguments: SampleArguments, model: Model, options: SamplerOptions, timesteps: list[int]) -> None:
     if arguments.json:
         result = {
             "out": arguments.out,
             "count": arguments.count,
-            "steps": steps,
-            "sampler": arguments.sampler,
-            "eta": arguments.eta,
+            "steps": len(timesteps),
+            "timesteps": timesteps,
+            **options.manifest(),
             "seed": arguments.seed,
             "weights": model.weights,
             "training_step": model.step,
