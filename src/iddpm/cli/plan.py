@@ -58,7 +58,7 @@ class PlanArguments:
     compile: Compile = "auto"
     """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object, with every number of steps."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -187,8 +187,7 @@ def _print_result(
     arguments: PlanArguments, path: Path, stored: StoredPlan, costs: JumpCosts, num_timesteps: int
 ) -> None:
     longest = len(stored.plans["model"])
-    counts = [count for count in SHOWN if count <= longest]
-    counts += [longest] if longest not in counts else []
+    shown = {*(count for count in SHOWN if count <= longest), longest}
     rows = [
         {
             "steps": count,
@@ -198,7 +197,7 @@ def _print_result(
             },
             "planned": {name: float(plan.bounds[count - 1]) for name, plan in stored.plans.items()},
         }
-        for count in counts
+        for count in (range(1, longest + 1) if arguments.json else sorted(shown))
     ]
     if arguments.json:
         print(json.dumps({"plan": str(path), "bits_per_dim": rows}))
@@ -228,6 +227,8 @@ def _stride_bound(costs: JumpCosts, candidates: list[int], num_timesteps: int, s
         wanted = kept_timesteps(num_timesteps, stride)
     except UserError:
         return None
+    if len(candidates) == num_timesteps:
+        return costs.bound(wanted)
     places = range(len(candidates))
     nearest = {min(places, key=lambda place: abs(candidates[place] - step)) for step in wanted}
     return costs.bound(sorted(nearest)) if len(nearest) == len(wanted) else None
