@@ -115,7 +115,9 @@ def test_the_ablation_compares_what_differs_in_one_thing() -> None:
 
 def test_a_page_on_other_data_has_a_name_of_its_own() -> None:
     assert str(scale_of("tiny")) == "tiny"
-    assert str(scale_of("tiny", DataConfig(source="zip:some/cifar10_train.zip", size=16))) == "tiny-cifar10_train-16"
+    larger = scale_of("tiny", DataConfig(source="zip:some/cifar10_train.zip", size=16, channels=3))
+    assert str(larger) == "tiny-cifar10_train-16"
+    assert larger.base.training.batch_size == tiny().base.training.batch_size // 2
     assert str(scale_of("small", DataConfig(source="digits"))) == "small-digits"
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from iddpm.config import Config, DataConfig, NetworkConfig, ObjectiveConfig, TrainingConfig
+from iddpm.experiments.diffusion_run import spec_of
 from iddpm.experiments.names import ScaleName
 from iddpm.presets import preset
 
+TINY_SIDE = 8
+"""Pixels."""
 ObjectiveName = Literal["L_simple", "L_hybrid", "L_vlb"]
 
 
@@ -42,16 +46,27 @@ class Scale:
 
 
 def scale_of(name: ScaleName, data: DataConfig | None = None) -> Scale:
-    """The scale of that name, on other data than its own if `data` is given."""
+    """The scale of that name, on other data than its own if `data` is given.
+
+    At the scale tiny, batches of larger images are smaller, in proportion to their side, so that it stays minutes.
+    """
     made = {"tiny": tiny, "small": small, "paper": paper}[name]()
     if data is None:
         return made
+    share = min(1.0, TINY_SIDE / math.prod(spec_of(data).size) ** 0.5) if name == "tiny" else 1.0
     return replace(
         made,
         other_data=_name_of(data),
-        base=made.base.model_copy(update={"data": data}),
-        classes=made.classes.model_copy(update={"data": data}),
+        base=_on(made.base, data, share),
+        classes=_on(made.classes, data, share),
     )
+
+
+def _on(config: Config, data: DataConfig, share: float) -> Config:
+    """On other data, with so large a share of the batch."""
+    batch_size = max(1, round(share * config.training.batch_size))
+    training = config.training.model_copy(update={"batch_size": batch_size})
+    return config.model_copy(update={"data": data, "training": training})
 
 
 def _name_of(data: DataConfig) -> str:
@@ -74,7 +89,7 @@ def tiny() -> Scale:
     a large one in an x_0 that training does not clip.
     """
     base = Config(
-        data=DataConfig(source="photos", size=8, channels=3, validation=0.2),
+        data=DataConfig(source="photos", size=TINY_SIDE, channels=3, validation=0.2),
         network=NetworkConfig(channels=16, channel_multipliers=(1, 2), num_res_blocks=1),
         training=TrainingConfig(
             steps=1200,
