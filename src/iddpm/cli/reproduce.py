@@ -132,7 +132,7 @@ def _data(arguments: ReproduceArguments) -> DataConfig | None:
     try:
         open_source(data)  # a mistake is told of before any work
     except UserError as error:
-        raise UserError(str(error).replace("data.source: ", "--data: ", 1)) from None
+        raise UserError(str(error).replace("--data.source", "--data").replace("data.source:", "--data:")) from None
     return data
 
 
