@@ -20,7 +20,9 @@ from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
+    from iddpm.data import Dataset
     from iddpm.diffusion.planning import JumpCosts, JumpStatistics
+    from iddpm.model import Model
     from iddpm.plans import StoredPlan
 
 SHOWN = (4, 8, 10, 16, 25, 32, 50, 64, 100, 128, 250)
@@ -66,32 +68,23 @@ def run(words: Sequence[str]) -> int:
     arguments = parse(
         PlanArguments, words, command="plan", description="Choose the best few steps by the bound itself."
     )
-    for name in ("count", "candidates", "longest", "batch_size"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')}: must be at least 1, got {value}")
-    if arguments.seed < 0:
-        raise UserError(f"--seed: must not be negative, got {arguments.seed}")
+    _check(arguments)
     model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
-    splits = open_with_progress(model.config.data)
-    if splits.validation is None:
+    held_out = open_with_progress(model.config.data).validation
+    if held_out is None:
         raise UserError(
             f"{arguments.model}: its data has no held-out part to plan on; train with --data.validation 0.1"
         )
 
     from iddpm.diffusion.planning import JumpStatistics
-    from iddpm.plans import StoredPlan, candidates, jump_statistics, subject_of
+    from iddpm.plans import candidates, subject_of
 
-    half = -(-len(splits.validation) // 2)
-    count = min(256, half) if arguments.count is None else arguments.count
+    count = min(256, -(-len(held_out) // 2)) if arguments.count is None else arguments.count
     diffusion = candidates(model, arguments.candidates)
-    if arguments.longest is not None and arguments.longest > len(diffusion.schedule):
-        raise UserError(
-            f"--longest: {arguments.longest} is more than the {len(diffusion.schedule)} steps to choose from"
-        )
-    clip = chosen_clip(arguments.clip, arguments.threshold)
-    subject = subject_of(model, clip=clip)
     timesteps = diffusion.schedule.timesteps.tolist()
+    if arguments.longest is not None and arguments.longest > len(timesteps):
+        raise UserError(f"--longest: {arguments.longest} is more than the {len(timesteps)} steps to choose from")
+    subject = subject_of(model, clip=chosen_clip(arguments.clip, arguments.threshold))
     about = {
         "data": model.config.data.source,
         "split": "validation",
@@ -102,33 +95,60 @@ def run(words: Sequence[str]) -> int:
     path = plan_path(arguments.model)
     kept = _Kept(path.with_name(f"{path.stem}-unfinished.safetensors"), {**subject, **about, "timesteps": timesteps})
     statistics = JumpStatistics(diffusion)
-    kept.restore(statistics)
-    calls = -(-count // arguments.batch_size) * len(timesteps)
-    model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
-    with ProgressLine("looking at jumps", calls, -(-statistics.count // arguments.batch_size) * len(timesteps)) as line:
-        work = jump_statistics(
-            model,
-            splits.validation,
-            statistics,
-            count=count,
-            seed=arguments.seed,
-            clip=clip,
-            batch_size=arguments.batch_size,
-        )
-        for done, is_whole in enumerate(work, -(-statistics.count // arguments.batch_size) * len(timesteps) + 1):
-            line.update(done)
-            if is_whole:
-                kept.keep(statistics)
-        longest = min(arguments.longest or LONGEST, len(timesteps))
-        for stored in StoredPlan.of(statistics, subject, about, longest):
-            if isinstance(stored, str):
-                line.note(f"choosing for the variance {stored}")
-    assert isinstance(stored, StoredPlan)
+    stored = _planned(arguments, model, held_out, statistics, kept, subject, about)
     _tell_what_it_replaces(path, about)
     stored.save(path)
     kept.forget()
     _print_result(arguments, path, stored, statistics.costs(), len(model.diffusion.schedule))
     return 0
+
+
+def _check(arguments: PlanArguments) -> None:
+    """UserError for numbers that make no sense."""
+    for name in ("count", "candidates", "longest", "batch_size"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')}: must be at least 1, got {value}")
+    if arguments.seed < 0:
+        raise UserError(f"--seed: must not be negative, got {arguments.seed}")
+
+
+def _planned(
+    arguments: PlanArguments,
+    model: Model,
+    held_out: Dataset,
+    statistics: JumpStatistics,
+    kept: _Kept,
+    subject: dict[str, Any],
+    about: dict[str, Any],
+) -> StoredPlan:
+    """Plans for every variance, from `statistics`, which gather what `kept` does not have yet."""
+    from iddpm.plans import StoredPlan, jump_statistics
+
+    kept.restore(statistics)
+    steps, count = len(statistics.diffusion.schedule), about["count"]
+    done, calls = (-(-items // arguments.batch_size) * steps for items in (statistics.count, count))
+    model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
+    with ProgressLine("looking at jumps", calls, done) as line:
+        work = jump_statistics(
+            model,
+            held_out,
+            statistics,
+            count=count,
+            seed=arguments.seed,
+            clip=subject["clip"],
+            batch_size=arguments.batch_size,
+        )
+        for now_done, is_whole in enumerate(work, done + 1):
+            line.update(now_done)
+            if is_whole:
+                kept.keep(statistics)
+        longest = min(arguments.longest or LONGEST, steps)
+        for stored in StoredPlan.of(statistics, subject, about, longest):
+            if isinstance(stored, str):
+                line.note(f"choosing for the variance {stored}")
+    assert isinstance(stored, StoredPlan)
+    return stored
 
 
 def _tell_what_it_replaces(path: Path, about: dict[str, Any]) -> None:
