@@ -13,7 +13,7 @@ from iddpm.experiments.experiment import Cell, Experiment, Label, Measured, Outc
 from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits, Judged
 from iddpm.experiments.scales import ObjectiveName, Scale, varied
-from iddpm.experiments.verdicts import lower, mean_and_error
+from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
 
 SCHEDULES: tuple[Literal["linear", "cosine"], ...] = ("linear", "cosine")
 OBJECTIVES: tuple[ObjectiveName, ...] = ("L_simple", "L_hybrid", "L_vlb")
@@ -64,6 +64,7 @@ class Ablation(Experiment):
             "bits/dim: cosine below linear": (bits, SCHEDULE, "cosine", "linear"),
             f"bits/dim: T = {long:,} below T = {short:,}": (bits, LENGTH, long, short),
             "FD: cosine below linear": (distances, SCHEDULE, "cosine", "linear"),
+            "FD: L_simple below L_hybrid": (distances, OBJECTIVE, "L_simple", "L_hybrid"),
             "FD: L_simple below L_vlb": (distances, OBJECTIVE, "L_simple", "L_vlb"),
             "FD: L_hybrid below L_vlb": (distances, OBJECTIVE, "L_hybrid", "L_vlb"),
         }
@@ -138,16 +139,14 @@ def _table(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, ..
     rows = []
     for num_timesteps, schedule, objective in product(LENGTHS, SCHEDULES, OBJECTIVES):
         key = (num_timesteps, schedule, objective)
-        ours = [_shown([value for each, value in values.items() if each[:3] == key]) for values in (bits, distances)]
+        ours = [
+            plus_minus(*mean_and_error([value for each, value in values.items() if each[:3] == key]))
+            for values in (bits, distances)
+        ]
         theirs = ["" if key not in paper else f"{paper[key][0]:.2f} / {paper[key][1]:g}" for paper in (CIFAR, IMAGENET)]
         rows.append([f"{num_timesteps:,}", schedule, objective, *ours, *theirs])
     header = ["T", "schedule", "objective", "bits/dim", "FD", "paper, CIFAR-10: bits/dim / FID", "ImageNet 64x64"]
     return Table("Means over seeds, with their standard errors", header, rows)
-
-
-def _shown(values: list[float]) -> str:
-    mean, error = mean_and_error(values)
-    return f"{mean:.3f} ± {error:.3f}" if error else f"{mean:.3f}"
 
 
 def _figure(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, ...], float]) -> Figure:
@@ -165,7 +164,7 @@ def _figure(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, .
                 axes.plot([at] * len(found), found, ".", color=colour, alpha=0.3, markersize=3)
         ticks = [f"{schedule}\nT = {num_timesteps:,}" for num_timesteps, schedule in product(LENGTHS, SCHEDULES)]
         axes.set_xticks(range(len(ticks)), ticks)
-        axes.set(ylabel=name)
+        axes.set(ylabel=name, yscale="log" if values is distances else "linear")
         tidy(axes)
     figure.axes[0].legend(frameon=False, fontsize=8)
     return figure

@@ -23,7 +23,7 @@ def lower(claim: str, pairs: Sequence[tuple[float, float]]) -> Finding:
     error = statistics.stdev(differences) / math.sqrt(len(differences))
     p = float(stats.t.cdf(mean / error, len(differences) - 1)) if error else float(mean >= 0)
     verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
-    return Finding(claim, verdict, f"difference {mean:+.3g} +- {error:.2g}, p = {shown(p)}, {len(pairs)} pairs")
+    return Finding(claim, verdict, f"difference {mean:+.3g} +- {error:.2g}, p {shown(p)}, {len(pairs)} pairs")
 
 
 def compared(claim: str, first: tuple[float, float], second: tuple[float, float]) -> Finding:
@@ -31,7 +31,7 @@ def compared(claim: str, first: tuple[float, float], second: tuple[float, float]
     difference, error = first[0] - second[0], math.hypot(first[1], second[1])
     p = float(stats.norm.cdf(-difference / error)) if error else float(difference <= 0)
     verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
-    return Finding(claim, verdict, f"difference {difference:+.3g} +- {error:.2g}, p = {shown(p)}")
+    return Finding(claim, verdict, f"difference {difference:+.3g} +- {error:.2g}, p {shown(p)}")
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
@@ -41,8 +41,8 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def shown(p: float) -> str:
-    """A p-value for a reader."""
-    return f"{p:.2g}" if p >= 0.001 else "< 0.001"
+    """A p-value for a reader, after the letter p."""
+    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
 
 
 def plus_minus(mean: float, error: float) -> str:
