@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,7 @@ REFERENCE = 10_000
 class Bits(Measure):
     """Bits/dim of the whole chain on held-out items, estimated to within `error` (see `estimation`)."""
 
+    clip: ClassVar[bool] = True
     count: int
     error: float
     variance: str | None = None
@@ -48,12 +50,26 @@ class Bits(Measure):
         count = min(self.count, len(held_out))
         variance = None if self.variance is None else FixedVariance(self.variance)
         work = estimate_bound(
-            model, held_out, model.diffusion, error=self.error, count=count, variance=variance, batch_size=256
+            model,
+            held_out,
+            model.diffusion,
+            error=self.error,
+            count=count,
+            clip=self.clip,
+            variance=variance,
+            batch_size=256,
         )
         for found in work:
             # The interval shrinks with the root of the work, which tells how much of it is done.
             yield Progress("scoring", round(100 * min(1.0, (self.error / found.half_width) ** 2)), 100)
         return {"bits": found.mean, "half_width": found.half_width, "items": count, "evaluations": found.evaluations}
+
+
+@dataclass(frozen=True)
+class UnboundedBits(Bits):
+    """The same with predictions of x_0 as they are, which is what training minimizes."""
+
+    clip: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
