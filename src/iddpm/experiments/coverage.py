@@ -48,8 +48,12 @@ PUBLISHED = {
     "Improved diffusion, large": (2.92, 0.82, 0.71),
 }
 """FID, precision and recall on class-conditional ImageNet 64x64."""
-WIDTH: dict[ScaleName, int] = {"tiny": 64, "small": 192, "paper": 384}
-RATE = 0.999
+GANS: dict[ScaleName, tuple[int, int, float, float]] = {
+    "tiny": (32, 64, 1e-3, 0.998),
+    "small": (192, 128, 2e-4, 0.999),
+    "paper": (384, 256, 2e-4, 0.9999),
+}
+"""Width, images in a batch, the generator's learning rate (the discriminator's is twice that), and its average's."""
 CRITIC_STEPS = 2
 """Of the discriminator for each of the generator."""
 GAN = "GAN"
@@ -73,7 +77,7 @@ class Coverage(Experiment):
             run = DiffusionRun(config.model_copy(update={"training": training}))
             measure = Judged("scores", 2 * scale.samples, steps, whole=True)
             cells.append(Cell({"model": DIFFUSION, "seed": seed}, run, (measure,)))
-            gan = GanRun.with_budget(run, WIDTH[scale.name])
+            gan = GanRun.with_budget(run, *GANS[scale.name])
             cells.append(Cell({"model": GAN, "seed": seed}, gan, (JudgedGan("scores", scale.samples * 2),)))
         given = [GivenSamples(path, config.data) for path in scale.given]
         return cells + [Cell({"model": each.path, "seed": 0}, each, (JudgedGiven("scores"),)) for each in given]
@@ -132,15 +136,17 @@ class GanRun(Subject):
     steps: int
     batch_size: int
     seed: int
-    generator_rate: float = 2e-4
-    discriminator_rate: float = 4e-4
+    generator_rate: float
+    average_rate: float
 
     @classmethod
-    def with_budget(cls, run: DiffusionRun, width: int) -> GanRun:
-        """As many steps as take the FLOPs of `run`'s training, with its data, batch size and seed."""
-        training = run.config.training
-        each = training.batch_size * _flops_of(spec_of(run.config.data), width)
-        return cls(run.config.data, width, max(1, run.flops() // each), training.batch_size, training.seed)
+    def with_budget(
+        cls, run: DiffusionRun, width: int, batch_size: int, generator_rate: float, average_rate: float
+    ) -> GanRun:
+        """As many steps as take the FLOPs of `run`'s training, with its data and seed."""
+        data, seed = run.config.data, run.config.training.seed
+        steps = run.flops() // (batch_size * _flops_of(spec_of(data), width))
+        return cls(data, width, max(1, steps), batch_size, seed, generator_rate, average_rate)
 
     def identity(self) -> JSON:
         return {**vars(self), "data": self.data.model_dump(mode="json"), "version": 1}
@@ -191,7 +197,7 @@ class _Learner(Learner):
         self._steps = {
             "generator steps": torch.optim.Adam(self._generator.parameters(), run.generator_rate, (0.0, 0.9)),
             "discriminator steps": torch.optim.Adam(
-                self._discriminator.parameters(), run.discriminator_rate, (0.0, 0.9)
+                self._discriminator.parameters(), 2 * run.generator_rate, (0.0, 0.9)
             ),
         }
 
@@ -212,7 +218,7 @@ class _Learner(Learner):
         _, labels = self._real(random)
         loss = generator_loss(self._discriminator(self._generator(self._latents(random), labels), labels))
         self._follow(loss, "generator steps")
-        average(self._average, self._generator, step, RATE)
+        average(self._average, self._generator, step, self._run.average_rate)
 
     def _follow(self, loss: Tensor, which: str) -> None:
         for optimizer in self._steps.values():
