@@ -112,7 +112,7 @@ def called(curve: str, count: int) -> str:
 
 
 def _figure(found: dict[tuple[str, int], list[float]], counts: tuple[int, ...]) -> Figure:
-    figure = Figure(figsize=(6.5, 4.2), layout="constrained", dpi=110)
+    figure = Figure(figsize=(6.5, 4.6), layout="constrained", dpi=110)
     axes = figure.subplots()
     for curve, (colour, marker, line) in STYLES.items():
         means, errors = zip(*(mean_and_error(found[curve, count]) for count in counts), strict=True)
@@ -120,6 +120,6 @@ def _figure(found: dict[tuple[str, int], list[float]], counts: tuple[int, ...]) 
     axes.set(xscale="log", yscale="log", xlabel="steps", ylabel="Frechet distance")
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     tidy(axes)
     return figure
