@@ -112,7 +112,7 @@ def test_it_is_told_that_a_plan_takes_the_place_of_another(run: Path, capsys: py
     (run / "plan.npz").unlink(missing_ok=True)
     for candidates, told in (("8", False), ("7", True), ("7", False)):
         assert main(["plan", str(run), *FEW, "--candidates", candidates]) == 0
-        assert ("in place of one that chose from 8 steps on" in capsys.readouterr().err) == told
+        assert ("chose from 8 steps on 40 items; it is replaced" in capsys.readouterr().err) == told
 
 
 BAD = {

@@ -96,7 +96,7 @@ def run(words: Sequence[str]) -> int:
     kept = _Kept(path.with_name(f"{path.stem}-unfinished.safetensors"), {**subject, **about, "timesteps": timesteps})
     statistics = JumpStatistics(diffusion)
     stored = _planned(arguments, model, held_out, statistics, kept, subject, about)
-    _tell_what_it_replaces(path, about)
+    _tell_what_it_replaces(path, stored)
     stored.save(path)
     kept.forget()
     _print_result(arguments, path, stored, statistics.costs(), len(model.diffusion.schedule))
@@ -151,18 +151,18 @@ def _planned(
     return stored
 
 
-def _tell_what_it_replaces(path: Path, about: dict[str, Any]) -> None:
+def _tell_what_it_replaces(path: Path, stored: StoredPlan) -> None:
     """A plan from fewer steps or items is a worse one, and this one is what the run will use."""
     from iddpm.plans import StoredPlan
 
     if not path.is_file():
         return
     with suppress(UserError):  # a damaged one, or one of another version, is no loss
-        before = StoredPlan.load(path).about
-        if (before["candidates"], before["count"]) != (about["candidates"], about["count"]):
+        before, now = ((len(each.timesteps), each.about["count"]) for each in (StoredPlan.load(path), stored))
+        if before != now:
             say(
-                f"plan: in place of one that chose from {before['candidates']} steps on {before['count']} items, by"
-                f" {about['candidates']} on {about['count']}"
+                f"plan: {path} chose from {before[0]} steps on {before[1]} items; it is replaced by one that chose from"
+                f" {now[0]} on {now[1]}"
             )
 
 
