@@ -1,6 +1,7 @@
 """Whether bits/dim on a budget are what they say: how often the interval covers the exact value, and what it costs.
 
     python -m benchmarks.budget RUN [--error 0.01 ...] [--count 64] [--trials 200 ...] [--passes 8]
+        [--repeats 0]
 
 The exact value is the mean of so many whole passes over the same held-out items, each with noise of its own; the steps
 next to the data, whose terms vary most with the noise, are repeated more often. Adds to docs/results/budget.json, and
@@ -80,7 +81,12 @@ def study(
     assert held_out is not None
     exact = exact_bound(model, held_out, count, passes, repeats)
     print(exact, file=sys.stderr, flush=True)
-    return [asked(model, held_out, exact, error, count, many) for error, many in zip(errors, trials, strict=True)]
+    known = {"exact": exact.mean, "exact_error": exact.error, "pass_spread": exact.pass_spread}
+    known |= {"passes": passes, "repeats": repeats}
+    return [
+        {**asked(model, held_out, exact, error, count, many), **known}
+        for error, many in zip(errors, trials, strict=True)
+    ]
 
 
 def asked(model: Model, held_out: Dataset, exact: Exact, error: float, count: int, trials: int) -> dict[str, Any]:
@@ -98,9 +104,6 @@ def asked(model: Model, held_out: Dataset, exact: Exact, error: float, count: in
         "T": len(model.diffusion.schedule),
         "items": count,
         "error": error,
-        "exact": exact.mean,
-        "exact_error": exact.error,
-        "pass_spread": exact.pass_spread,
         "trials": trials,
         "covered": covered,
         "mean": statistics.mean(each.mean for each in found),
@@ -118,18 +121,21 @@ def page(results: list[dict[str, Any]]) -> str:
         "",
         "`iddpm nll RUN --error E` goes on until its 95 % interval is within E. `python -m benchmarks.budget RUN",
         "--error E --count ITEMS` asked it again and again, with other draws each time, and made this page: how often",
-        "the interval covers the exact value (the mean of whole passes with noise of their own), and how many",
-        "evaluations that takes, a pilot included. 93 to 97 % of 200 trials are what 95 % may look like.",
+        "the interval covers the exact value (the mean of whole passes with noise of their own, `--passes`, and of",
+        f"further ones over the {NEAR} steps next to the data, `--repeats`), and how many evaluations that takes, a",
+        "pilot included. 93 to 97 % of 200 trials are what 95 % may look like.",
         "",
-        "| data | T | items | E | covers | evaluations | share of a whole pass | a whole pass is itself within |",
-        "|---|---|---|---|---|---|---|---|",
+        "| data | T | items | E | covers | evaluations | share of a whole pass | exact to | passes, repeats"
+        " | a whole pass is itself within |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in results:
         own = "" if each["pass_spread"] is None else f"±{1.96 * each['pass_spread']:.4f}"
+        exact = "" if each["exact_error"] is None else f"±{1.96 * each['exact_error']:.4f}"
         lines.append(
             f"| {each['data']} | {each['T']:,} | {each['items']} | {each['error']:g} |"
             f" {100 * each['covered'] / each['trials']:.1f} % of {each['trials']} | {each['evaluations']:,.0f} |"
-            f" 1/{each['of_all'] / each['evaluations']:.1f} | {own} |"
+            f" 1/{each['of_all'] / each['evaluations']:.1f} | {exact} | {each['passes']}, {each['repeats']} | {own} |"
         )
     lines += [
         "",

@@ -31,6 +31,7 @@ from iddpm.experiments.names import NAMES
 from iddpm.experiments.page import plain, write
 from iddpm.experiments.scales import Scale, paper, quiet, scale_of, small, tiny, varied
 from iddpm.experiments.store import Store
+from iddpm.experiments.verdicts import over_settings
 
 
 def minuscule() -> Scale:
@@ -110,7 +111,7 @@ def test_the_ablation_compares_what_differs_in_one_thing() -> None:
     }
     found = ablation.pairs(values, ablation.SCHEDULE, "cosine", "linear")
     assert found == {"T 1,000": [(1, 10)], "T 4,000": [(3, 12)]}
-    assert ablation.over_settings(found) == [(2, 11)]
+    assert over_settings(found.values()) == [(2, 11)]
 
 
 def test_a_page_on_other_data_has_a_name_of_its_own() -> None:

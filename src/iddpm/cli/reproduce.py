@@ -127,10 +127,10 @@ def _data(arguments: ReproduceArguments) -> DataConfig | None:
         return None
     known = PRESETS[arguments.data].config.data if arguments.data in PRESETS else DataConfig(source=arguments.data)
     data = known if arguments.size is None else known.model_copy(update={"size": arguments.size})
-    from iddpm.data import open_source
+    from iddpm.experiments.diffusion_run import opened
 
     try:
-        open_source(data)  # a mistake is told of before any work
+        opened(data)  # a mistake is told of before any work
     except UserError as error:
         raise UserError(str(error).replace("--data.source", "--data").replace("data.source:", "--data:")) from None
     return data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from itertools import product
 from typing import Literal
 
@@ -13,7 +12,7 @@ from iddpm.experiments.experiment import Cell, Experiment, Label, Measured, Outc
 from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits, Judged
 from iddpm.experiments.scales import ObjectiveName, Scale, varied
-from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
+from iddpm.experiments.verdicts import lower, mean_and_error, over_settings, plus_minus
 
 SCHEDULES: tuple[Literal["linear", "cosine"], ...] = ("linear", "cosine")
 OBJECTIVES: tuple[ObjectiveName, ...] = ("L_simple", "L_hybrid", "L_vlb")
@@ -69,7 +68,7 @@ class Ablation(Experiment):
             "FD: L_hybrid below L_vlb": (distances, OBJECTIVE, "L_hybrid", "L_vlb"),
         }
         found = {claim: pairs(*what) for claim, what in claims.items()}
-        findings = [lower(claim, over_settings(by_setting)) for claim, by_setting in found.items()]
+        findings = [lower(claim, over_settings(by_setting.values())) for claim, by_setting in found.items()]
         tables = [_table(bits, distances), _by_setting(found)]
         return Outcome(tables, findings, _figure(bits, distances), _notes(scale))
 
@@ -115,14 +114,6 @@ def pairs(
             setting = ", ".join(f"T {each:,}" if isinstance(each, int) else str(each) for each in rest)
             found.setdefault(setting, []).append((value, other))
     return found
-
-
-def over_settings(by_setting: dict[str, list[tuple[float, float]]]) -> list[tuple[float, float]]:
-    """Of each seed the means over all settings: seeds are what differs by chance, settings are not."""
-    return [
-        (statistics.mean(low for low, _ in of_seed), statistics.mean(high for _, high in of_seed))
-        for of_seed in zip(*by_setting.values(), strict=True)
-    ]
 
 
 def _by_setting(found: dict[str, dict[str, list[tuple[float, float]]]]) -> Table:
@@ -176,5 +167,5 @@ def _notes(scale: Scale) -> list[str]:
         "L_simple is scored with the better of its two fixed variances.",
         "A finding is tested on the means over all settings, seed by seed; the second table has each setting alone.",
         f"Bits/dim are of the whole chain, estimated from a part of its terms to within {scale.error:g} (95 %) for each"
-        f" run; FD is of {scale.samples:,} samples in {scale.sampling_steps} steps.",
+        f" run, with the same draws for all; FD is of {scale.samples:,} samples in {scale.sampling_steps} steps.",
     ]

@@ -31,7 +31,7 @@ from iddpm.experiments.experiment import (
     Table,
 )
 from iddpm.experiments.figures import tidy
-from iddpm.experiments.measures import UnboundedBits
+from iddpm.experiments.measures import Bits
 from iddpm.experiments.names import ScaleName
 from iddpm.experiments.scales import ObjectiveName, Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
@@ -68,7 +68,7 @@ class GradientNoise(Experiment):
             Cell(
                 {"run": name, "seed": seed},
                 _run(scale, *RUNS[name], seed),
-                (Curve("curve"), NoiseScales("noise", BATCHES), UnboundedBits("unbounded", scale.items, UNBOUNDED)),
+                (Curve("curve"), NoiseScales("noise", BATCHES), Bits("unbounded", scale.items, UNBOUNDED, clip=False)),
             )
             for seed in range(seeds)
             for name in RUNS
@@ -128,7 +128,7 @@ class GradientNoise(Experiment):
             " same weights are at the weights of the run with importance sampling.",
             "Learning curves are held-out bounds on 100 evenly spaced steps, of averaged weights. There predictions of"
             " x_0 are bounded to the data's range, and in training they are not. The last column is the whole chain's"
-            " bound as it is trained: where most of it is at the noisiest steps, importance sampling draws those most.",
+            " bound as it is trained.",
         ]
         return Outcome([Table("Noise scales", header, rows)], findings, _figure(measured), notes)
 

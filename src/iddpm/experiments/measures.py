@@ -6,7 +6,6 @@ import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -34,13 +33,16 @@ REFERENCE = 10_000
 
 @dataclass(frozen=True)
 class Bits(Measure):
-    """Bits/dim of the whole chain on held-out items, estimated to within `error` (see `estimation`)."""
+    """Bits/dim of the whole chain on held-out items, estimated to within `error` (see `estimation`).
 
-    clip: ClassVar[bool] = True
+    clip: bound predictions of x_0; training does not.
+    """
+
     count: int
     error: float
     variance: str | None = None
     step: int | None = None
+    clip: bool = True
 
     def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
         assert isinstance(subject, DiffusionRun)
@@ -63,13 +65,6 @@ class Bits(Measure):
             # The interval shrinks with the root of the work, which tells how much of it is done.
             yield Progress("scoring", round(100 * min(1.0, (self.error / found.half_width) ** 2)), 100)
         return {"bits": found.mean, "half_width": found.half_width, "items": count, "evaluations": found.evaluations}
-
-
-@dataclass(frozen=True)
-class UnboundedBits(Bits):
-    """The same with predictions of x_0 as they are, which is what training minimizes."""
-
-    clip: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from iddpm.experiments.experiment import Cell, Experiment, Label, Measured, Outcome, Table
+from iddpm.experiments.experiment import JSON, Cell, Experiment, Label, Measured, Outcome, Table
 from iddpm.experiments.scales import Scale
 from iddpm.files import replacing, write_json
 from iddpm.pictures import save_image
+
+LONGEST = 200
+"""Numbers in a list of a page's numbers."""
 
 
 def write(
@@ -36,13 +39,21 @@ def write(
             "scale": scale.name,
             "command": command,
             "findings": [vars(finding) for finding in outcome.findings],
-            "cells": [vars(each) for each in measured],
+            "cells": [vars(replace(each, found=_brief(each.found))) for each in measured],
         },
     )
     page = folder / f"{name}.md"
     with replacing(page) as beside:
         beside.write_text(text(experiment, scale, outcome, compute(cells, measured), f"{name}.png", command))
     return page
+
+
+def _brief(found: dict[str, JSON]) -> dict[str, JSON]:
+    """Without what has thousands of numbers, which stays with the run."""
+    return {
+        label: {name: value for name, value in result.items() if not isinstance(value, list) or len(value) <= LONGEST}
+        for label, result in found.items()
+    }
 
 
 def text(experiment: Experiment, scale: Scale, outcome: Outcome, compute: Table, picture: str, command: str) -> str:

@@ -12,7 +12,7 @@ from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Judged
 from iddpm.experiments.names import ScaleName
 from iddpm.experiments.scales import ObjectiveName, Scale
-from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
+from iddpm.experiments.verdicts import lower, mean_and_error, over_settings, plus_minus
 from iddpm.sampling import SamplerName
 
 COUNTS: dict[ScaleName, tuple[int, ...]] = {
@@ -78,7 +78,7 @@ class Steps(Experiment):
         findings = [
             lower(
                 f"L_hybrid in {', '.join(map(str, few))} steps below L_simple with the better of its fixed variances",
-                [pair for count in few for pair in zip(found["L_hybrid", count], fixed[count], strict=True)],
+                over_settings([list(zip(found["L_hybrid", count], fixed[count], strict=True)) for count in few]),
             ),
             lower(
                 f"L_hybrid in {counts[3]} steps within 10 % of its {counts[-1]} steps",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from scipy import stats
 
@@ -23,7 +23,15 @@ def lower(claim: str, pairs: Sequence[tuple[float, float]]) -> Finding:
     error = statistics.stdev(differences) / math.sqrt(len(differences))
     p = float(stats.t.cdf(mean / error, len(differences) - 1)) if error else float(mean >= 0)
     verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
-    return Finding(claim, verdict, f"difference {mean:+.3g} +- {error:.2g}, p {shown(p)}, {len(pairs)} pairs")
+    return Finding(claim, verdict, f"difference {signed(mean, error)}, p {shown(p)}, {len(pairs)} pairs")
+
+
+def over_settings(by_setting: Iterable[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """A pair for every seed, of means over settings, from each setting's pairs: settings do not differ by chance."""
+    return [
+        (statistics.mean(first for first, _ in of_seed), statistics.mean(second for _, second in of_seed))
+        for of_seed in zip(*by_setting, strict=True)
+    ]
 
 
 def compared(claim: str, first: tuple[float, float], second: tuple[float, float]) -> Finding:
@@ -31,7 +39,7 @@ def compared(claim: str, first: tuple[float, float], second: tuple[float, float]
     difference, error = first[0] - second[0], math.hypot(first[1], second[1])
     p = float(stats.norm.cdf(-difference / error)) if error else float(difference <= 0)
     verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
-    return Finding(claim, verdict, f"difference {difference:+.3g} +- {error:.2g}, p {shown(p)}")
+    return Finding(claim, verdict, f"difference {signed(difference, error)}, p {shown(p)}")
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
@@ -43,6 +51,11 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 def shown(p: float) -> str:
     """A p-value for a reader, after the letter p."""
     return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
+
+
+def signed(difference: float, error: float) -> str:
+    """A difference with its sign and its error."""
+    return f"{'+' if difference > 0 else ''}{plus_minus(difference, error)}"
 
 
 def plus_minus(mean: float, error: float) -> str:
