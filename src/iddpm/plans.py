@@ -87,6 +87,24 @@ class StoredPlan:
                     f" plan{same}"
                 )
 
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """All numbers by name."""
+        numbers = {f"{name}.{field}": each for name, plan in self.plans.items() for field, each in vars(plan).items()}
+        numbers |= {f"{name}.{key}": each for name, table in self.tables.items() for key, each in table.state().items()}
+        return {
+            "timesteps": np.array(self.timesteps, dtype=np.int32),
+            **{name: each.numpy() for name, each in numbers.items()},
+        }
+
+    @property
+    def hash(self) -> str:
+        """What tells plans apart, in 16 hexadecimal digits."""
+        content = hashlib.sha256()
+        for name, each in self.arrays.items():
+            content.update(name.encode() + each.tobytes())
+        return content.hexdigest()[:16]
+
     def save(self, path: Path) -> None:
         """As an npz file, whole or not at all."""
         manifest = {
@@ -96,15 +114,8 @@ class StoredPlan:
             "plans": list(self.plans),
             "tables": list(self.tables),
         }
-        arrays = {f"{name}.{field}": each for name, plan in self.plans.items() for field, each in vars(plan).items()}
-        arrays |= {f"{name}.{key}": each for name, table in self.tables.items() for key, each in table.state().items()}
         with replacing(path) as beside, beside.open("wb") as file:
-            np.savez_compressed(
-                file,
-                manifest=np.array(json.dumps(manifest)),
-                timesteps=np.array(self.timesteps, dtype=np.int32),
-                **{name: each.numpy() for name, each in arrays.items()},
-            )
+            np.savez_compressed(file, manifest=np.array(json.dumps(manifest)), **self.arrays)
 
     @classmethod
     def load(cls, path: Path) -> StoredPlan:
@@ -124,6 +135,8 @@ class StoredPlan:
                     for name in manifest["tables"]
                 }
                 return cls(manifest["subject"], manifest["about"], arrays["timesteps"].tolist(), plans, tables)
+        except UserError:
+            raise
         except NOT_SUCH_ARRAYS:  # what numpy says of it would mislead
             reason = "there is no plan" if not path.exists() else "it is damaged, or something else"
             place = path.parent if path.name == "plan.npz" else "MODEL"
@@ -143,7 +156,8 @@ def jump_statistics(
     """Add the first `count` items of a dataset to `statistics`, whose chain is `model`'s or part of it.
 
     Yields after every evaluation of the network; True after the last one of a batch, when `statistics` may be kept: a
-    later call goes on where they were. Item i's noise comes from a generator seeded with (seed, i).
+    later call goes on where they were. Item i has one noise, the same at every step, from a generator seeded with
+    (seed, i): what a plan compares are chains, and noise that they share does not tell neighbouring steps apart.
     """
     diffusion = statistics.diffusion
     if not 0 < count <= len(dataset):
@@ -152,9 +166,9 @@ def jump_statistics(
         rows = np.arange(start, min(start + batch_size, count))
         x_0 = scale(dataset.items(rows), dataset.spec.levels).to(model.device)
         predict = model.predict(**model.conditions_of(x_0, model.labels_of(dataset, rows)))
-        noise = SeededNoise([mixed_seed(seed, int(row)) for row in rows], dataset.spec.shape, model.device)
+        noise = SeededNoise([mixed_seed(seed, int(row)) for row in rows], dataset.spec.shape, model.device)()
         for position in reversed(range(len(diffusion.schedule))):
-            x_t = diffuse(diffusion.schedule.at_position(position, x_0), x_0, noise())
+            x_t = diffuse(diffusion.schedule.at_position(position, x_0), x_0, noise)
             with torch.no_grad():
                 output = predict(x_t, diffusion.schedule.timestep(position, x_0.device))
             statistics.add(position, x_0, x_t, output, clip=clip)

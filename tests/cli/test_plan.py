@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from iddpm.cli import plan as command
@@ -146,6 +147,19 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert (said.out, len(lines)) == ("", 1)
     assert message in lines[0]
     assert sorted(run.rglob("*")) == before
+
+
+def test_a_plan_of_an_earlier_version_is_replaced(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(run), *FEW]) == 0
+    path = run / "plan.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    manifest = json.loads(str(arrays["manifest"])) | {"format": 1, "about": {}}
+    np.savez(path, **arrays | {"manifest": np.array(json.dumps(manifest))})
+    assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
+    assert "is of another version of iddpm; plan anew with iddpm plan" in capsys.readouterr().err
+    assert main(["plan", str(run), *FEW]) == 0
+    assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 0
 
 
 def test_a_damaged_plan(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

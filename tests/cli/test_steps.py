@@ -62,6 +62,29 @@ def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
     assert by["learned", "planned"]["bits"]["mean"] == pytest.approx(direct["total"]["mean"], rel=1e-3)
 
 
+def test_after_another_plan_only_what_depends_on_it_is_judged_anew(
+    planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(planned, tmp_path / "run"))
+    words = ["steps", run, *FEW, "--methods", "learned", "calibrated"]
+    before = as_json(capsys, *words)["rows"]
+    assert main(["plan", str(run), "--count", "40", "--seed", "1", "--device", "cpu"]) == 0
+    judge = few_steps.Study.judge
+    judged: list[tuple[str, str]] = []
+
+    def watched(self: few_steps.Study, setting: few_steps.Setting):  # type: ignore[no-untyped-def]
+        judged.append((setting.method, setting.stride))
+        yield from judge(self, setting)
+
+    monkeypatch.setattr(few_steps.Study, "judge", watched)
+    after = as_json(capsys, *words)["rows"]
+    anew = [("learned", "planned"), *(("calibrated", stride) for stride in ("uniform", "quadratic", "planned"))]
+    assert judged == anew
+    for old, new in zip(before, after, strict=True):
+        uses_plan = (old["method"], old["stride"]) in anew
+        assert (old == new) != uses_plan
+
+
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large", "analytic", "calibrated", "jacobian"])
 def test_other_variances(planned: Path, variance: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--steps", "4", "--variance", variance, "--stride", "uniform"]

@@ -95,7 +95,7 @@ def run(words: Sequence[str]) -> int:
                     done += 1
                     line.update(done, note.__str__)
                 else:
-                    kept.add(row)
+                    kept.add(setting, row)
     rows = [kept.row(each) or {} for each in wanted]
     image = Path(arguments.model) / "steps.png" if arguments.out is None else Path(arguments.out)
     title = f"{study.count} samples, {len(study.held_out)} held-out items; bars: standard errors"
@@ -203,15 +203,19 @@ def _wanted(arguments: StepsArguments, every: list[Setting]) -> list[Setting]:
 
 
 class _Kept:
-    """Rows in a file, so that an interrupted study goes on; those of other studies stay in it beside."""
+    """Rows in a file, so that an interrupted study goes on; those of other studies stay in it beside.
+
+    After another plan only those rows are made anew that depend on it.
+    """
 
     def __init__(self, path: Path, study: Study, arguments: StepsArguments) -> None:
         from iddpm.plans import subject_of
 
         self._path = path
+        self._study = study
+        self._plan = study.plan.hash
         self._subject = {
             **subject_of(study.model, clip=True),
-            "plan": study.plan.about,
             "features": study.network.manifest(),
             "reference": study.real.manifest["images"]["content"],
             "count": study.count,
@@ -224,7 +228,7 @@ class _Kept:
         try:
             for known in json.loads(path.read_text())["studies"]:
                 if known["subject"] == json.loads(json.dumps(self._subject)):
-                    self._rows = known["rows"]
+                    self._rows = [row for row in known["rows"] if row["plan"] in (None, self._plan)]
                     say(f"steps: going on after {len(self._rows)} settings of {path}")
                 else:
                     self._others.append(known)
@@ -238,11 +242,11 @@ class _Kept:
         key = (setting.method, setting.stride, setting.evaluations)
         return next((row for row in self._rows if (row["method"], row["stride"], row["evaluations"]) == key), None)
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, setting: Setting, row: dict[str, Any]) -> None:
         """One more row, in the file too."""
         from iddpm.files import write_json
 
-        self._rows.append(row)
+        self._rows.append({**row, "plan": self._plan if self._study.uses_plan(setting) else None})
         write_json(self._path, {"studies": [*self._others, {"subject": self._subject, "rows": self._rows}]})
 
 

@@ -124,6 +124,10 @@ class Study:
                     yield None
         yield row
 
+    def uses_plan(self, setting: Setting) -> bool:
+        """Whether another plan would give another row."""
+        return setting.stride == "planned" or setting.variance in self.plan.tables
+
     def _bits(self, diffusion: Diffusion, variance: VarianceChoice | None) -> Iterator[dict[str, float] | None]:
         total = ScoreSum()
         work = score_batches(
