@@ -59,7 +59,7 @@ class SamplerOptions:
 
     def manifest(self) -> dict[str, Any]:
         """All but the steps, as JSON."""
-        variance = None if self.variance is None else self.variance.name
+        variance = "model" if self.variance is None else self.variance.name
         return {"sampler": self.sampler, "eta": self.eta, "clip": self.clip, "variance": variance}
 
 

@@ -148,7 +148,7 @@ BAD = {
     ),
     "two ways of clipping": (["sample", "RUN", "--no-clip", "--threshold", "0.9"], "--threshold: is a way of clipping"),
     "threshold": (["nll", "RUN", "--threshold", "0"], "--threshold: is a quantile"),
-    "error": (["nll", "RUN", "--error", "0"], "error: must be above 0"),
+    "error": (["nll", "RUN", "--error", "0"], "--error: must be above 0"),
 }
 
 

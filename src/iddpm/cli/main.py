@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = command.run(given[1:])
         return code
     except UserError as error:
-        return _fail(f"iddpm: {error}", BAD_INPUT)
+        return _fail(f"iddpm: {_flagged(str(error), given)}", BAD_INPUT)
     except Terminated:
         return _fail(f"iddpm: terminated; nothing half-written was left{_way_on(given[0])}", TERMINATED)
     except DivergedError as error:
@@ -105,6 +105,14 @@ class Terminated(BaseException):
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _flagged(message: str, words: Sequence[str]) -> str:
+    """A message about a value by name, with dashes before the name where it was given as a flag."""
+    name, colon, rest = message.partition(":")
+    flag = f"--{name.replace('_', '-')}"
+    is_given = any(word.partition("=")[0] == flag for word in words)
+    return f"{flag}{colon}{rest}" if is_given else message
 
 
 def _way_on(command: str) -> str:

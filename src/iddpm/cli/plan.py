@@ -224,7 +224,7 @@ def _print_result(
         return
     others = [name for name in stored.plans if name != "model"]
     names = ["uniform", "ddim", "quadratic", "planned", *others]
-    print("bits/dim on what was planned on; then planned with other variances (--variance)")
+    print("bits/dim on what was planned on; then planned with other variances (--variance); -: there is no such stride")
     if len(stored.timesteps) < num_timesteps:
         print(f"(of other strides the nearest of the {len(stored.timesteps)} steps to choose from)")
     print(f"{'steps':>6}" + "".join(f"  {name:>11}" for name in names))

@@ -148,7 +148,7 @@ class StopSignal:
         if self.number:
             raise KeyboardInterrupt
         self.number = number
-        say(f"stopping: {self._what} (once more to stop at once{self._cost})")
+        say(f"stopping: {self._what} (Ctrl-C again stops at once{self._cost})")
 
     def __call__(self) -> bool:
         return self.number != 0

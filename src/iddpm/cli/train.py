@@ -93,7 +93,7 @@ def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> i
     begun = session.trainer.step
     finished = False
     with (
-        StopSignal("saving a checkpoint", " and lose the steps since the last one") as stop,
+        StopSignal("saving a checkpoint", " and loses the steps since the last one") as stop,
         ProgressLine("training", config.training.steps, begun) as line,
     ):
         for event in session.events(stop):
