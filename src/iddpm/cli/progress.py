@@ -68,7 +68,7 @@ class ProgressLine:
         pace = (self._counted_at - self._begun) / done
         to_do = self._count - self._counted
         seconds = max(pace * to_do - (now - self._counted_at), pace * max(0, to_do - 1))
-        return f", {duration(seconds)} left"
+        return f", {duration(seconds)} left" if seconds >= 1 else ""  # the last one takes longer than those before
 
     def note(self, notes: str) -> None:
         """Something else is being done; the count stays."""
