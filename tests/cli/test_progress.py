@@ -24,7 +24,7 @@ def test_lines_come_now_and_then_with_the_time_left(
             line.update(done, lambda: "loss 1")
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "training: 30/100, 1 min 10 s left  loss 1"
-    assert lines[-1] == "training: 100/100, 0 s left  loss 1"
+    assert lines[-1] == "training: 100/100  loss 1"
     assert len(lines) == 8
 
 
