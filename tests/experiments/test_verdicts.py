@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from iddpm.experiments.verdicts import compared, lower, plus_minus
+from iddpm.experiments.verdicts import compared, higher, lower, plus_minus
 
 
 def test_a_paired_test_is_scipys() -> None:
@@ -26,6 +26,15 @@ def test_a_paired_test_is_scipys() -> None:
 )
 def test_the_contrary_and_the_unclear(pairs: list[tuple[float, float]], verdict: str) -> None:
     assert lower("lower", pairs).verdict == verdict
+
+
+def test_higher_is_lower_the_other_way_round() -> None:
+    pairs = [(1.2, 1.0), (2.1, 2.0), (3.4, 3.0), (1.6, 1.5)]
+    finding, contrary = higher("higher", pairs), higher("higher", [(low, high) for high, low in pairs])
+    assert (finding.verdict, contrary.verdict) == ("holds", "does not hold")
+    assert finding.statistic.startswith("difference +0.200 ")
+    turned = lower("lower", [(low, high) for high, low in pairs])
+    assert turned.statistic == finding.statistic.replace("+", "-", 1)
 
 
 def test_two_values_with_errors() -> None:

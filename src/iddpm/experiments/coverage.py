@@ -38,7 +38,7 @@ from iddpm.experiments.measures import Judged, judged
 from iddpm.experiments.names import ScaleName
 from iddpm.experiments.rivals import Learner, average, flops, module_state, steps_done, train
 from iddpm.experiments.scales import Scale
-from iddpm.experiments.verdicts import compared, lower, mean_and_error, plus_minus
+from iddpm.experiments.verdicts import compared, higher, mean_and_error, plus_minus
 from iddpm.judging import images_of_data, in_levels
 from iddpm.training.processes import choose_device
 
@@ -110,7 +110,7 @@ def _recall(found: dict[str, list[JSON]], values: dict[str, dict[str, list[float
     claim = "recall: diffusion above the GAN"
     ours, theirs = values[DIFFUSION]["recall"], values[GAN]["recall"]
     if len(ours) > 1:
-        return lower(claim, list(zip(theirs, ours, strict=True)))
+        return higher(claim, list(zip(ours, theirs, strict=True)))
     first, second = (found[name][0]["recall"] for name in (DIFFUSION, GAN))
     return compared(claim, (first["value"], first["error"]), (second["value"], second["error"]))
 

@@ -16,12 +16,21 @@ LEVEL = 0.05
 
 def lower(claim: str, pairs: Sequence[tuple[float, float]]) -> Finding:
     """That the first of each pair is below the second: a one-sided paired t-test over pairs."""
+    return _tested(claim, pairs, sign=1)
+
+
+def higher(claim: str, pairs: Sequence[tuple[float, float]]) -> Finding:
+    """The same, that it is above."""
+    return _tested(claim, pairs, sign=-1)
+
+
+def _tested(claim: str, pairs: Sequence[tuple[float, float]], sign: int) -> Finding:
     differences = [first - second for first, second in pairs]
     mean = statistics.mean(differences)
     if len(differences) < 2:
         return Finding(claim, "undecided", f"difference {mean:+.4g}, one pair: no error is known")
     error = statistics.stdev(differences) / math.sqrt(len(differences))
-    p = float(stats.t.cdf(mean / error, len(differences) - 1)) if error else float(mean >= 0)
+    p = float(stats.t.cdf(sign * mean / error, len(differences) - 1)) if error else float(sign * mean >= 0)
     verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
     return Finding(claim, verdict, f"difference {signed(mean, error)}, p {shown(p)}, {len(pairs)} pairs")
 
