@@ -93,6 +93,9 @@ def compute(cells: list[Cell], measured: list[Measured]) -> Table:
         ]
         for kind, pairs in kinds.items()
     ]
+    flops = sum(cell.subject.flops() for cell in cells)
+    totals = (sum(getattr(found, what) for found in measured) for what in ("making", "measuring"))
+    rows.append([f"all {len(cells)} runs, in sum", f"{flops / 1e12:.3g}", *(f"{total:.0f}" for total in totals)])
     return Table("Compute of one run", ["run", "training, TFLOP", "training, s", "measuring, s"], rows)
 
 
