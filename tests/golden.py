@@ -65,6 +65,7 @@ def ruled_network(config: Mapping[str, Any], size: Sequence[int], *, upsampler: 
         num_heads_up=config.get("num_heads_upsample"),
         num_classes=config.get("num_classes"),
         scale_shift_norm=config["use_scale_shift_norm"],
+        norm_groups=32,
         **options,
     )
     shapes = {name: tensor.shape for name, tensor in openai.to_theirs(network.state_dict()).items()}

@@ -68,6 +68,7 @@ def build_network(config: Config, spec: DatasetSpec) -> UNet:
         num_classes=len(spec.class_names) if network.classes else None,
         dropout=network.dropout,
         scale_shift_norm=network.scale_shift_norm,
+        norm_groups=network.norm_groups,
         convolutional_resampling=network.convolutional_resampling,
         halve_depth=network.halve_depth,
         recompute_activations=network.recompute_activations,

@@ -143,6 +143,8 @@ class NetworkConfig(Section):
     """Dropout in the residual blocks."""
     scale_shift_norm: bool = True
     """Timesteps scale and shift normalised features (the paper's); otherwise they are added before."""
+    norm_groups: Count | None = None
+    """Groups of channels that are normalised together. None takes 32, or fewer, so that each has 4 channels or more."""
     convolutional_resampling: bool = True
     """Strided convolutions; otherwise averaging and repeating."""
     halve_depth: bool = False

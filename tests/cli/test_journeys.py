@@ -67,7 +67,7 @@ def test_a_run_goes_on_by_its_own_name(tmp_path: Path, capsys: pytest.CaptureFix
     done = json.loads(output(capsys, "train", str(path), "--device", "cpu", "--json"))
     assert done == {"run": str(path), "validation": None, "step": 6}
     assert main(["train", "digits", "--run", str(path), *TINY_FLAGS, "--training.weight-decay", "1"]) == 2
-    assert "training.weight_decay: the run in" in capsys.readouterr().err
+    assert "--training.weight-decay: the run in" in capsys.readouterr().err
 
 
 def test_a_configuration_file_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,7 +212,7 @@ BAD = {
     "size": (["train", "digits", "--network.channel-multipliers", *"11111"], "multiple of 16"),
     "source": (["train", "digits", "--data.source", "folder:nowhere"], "nowhere does not exist"),
     "classes": (["train", "photos", "--network.classes"], "has no labels"),
-    "stride of the loop": (["train", "digits", "--training.validate-steps", "101"], "training.validate_steps: 101"),
+    "stride of the loop": (["train", "digits", "--training.validate-steps", "101"], "--training.validate-steps: 101"),
     "device": (["train", "digits", "--device", "gpu"], 'device: "gpu"'),
     "configuration": (["train", "missing.json"], "there is no such file"),
     "no run": (["sample", "runs/nothing"], "no such run"),

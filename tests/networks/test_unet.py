@@ -105,7 +105,10 @@ def test_the_network_works_on_other_sizes_than_its_own() -> None:
         ({"channel_multipliers": (1, 1, 1, 1, 1)}, "multiple of 16"),
         ({"channel_multipliers": ()}, "at least one level"),
         ({"size": (8, 8, 8, 8)}, "1, 2 or 3 dimensions"),
-        ({"size": (4, 4), "channel_multipliers": (1, 1, 1)}, "levels leave one position of 32 channels"),
+        (
+            {"size": (4, 4), "channel_multipliers": (1, 1, 1), "norm_groups": 32},
+            "levels leave one position of 32 channels",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> None:

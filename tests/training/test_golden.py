@@ -25,6 +25,7 @@ def test_five_steps() -> None:
             num_res_blocks=network["num_res_blocks"],
             attention_resolutions=tuple(8 // factor for factor in network["attention_resolutions"]),
             num_heads=network["num_heads"],
+            norm_groups=32,
         ),
         diffusion=DiffusionConfig(
             schedule=facts["schedule"], num_timesteps=facts["num_timesteps"], rescale_timesteps=False

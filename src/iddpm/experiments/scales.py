@@ -111,7 +111,7 @@ def tiny() -> Scale:
 def small() -> Scale:
     """CIFAR-10 and a network of 10 million parameters: hours on one GPU."""
     base = preset("cifar10")
-    network = base.network.model_copy(update={"channels": 64, "num_res_blocks": 2, "dropout": 0.1})
+    network = base.network.model_copy(update={"channels": 64, "norm_groups": None, "num_res_blocks": 2, "dropout": 0.1})
     training = base.training.model_copy(update={"steps": 50_000, "ema_rates": (0.9995,), "warmup_steps": 500})
     config = base.model_copy(update={"network": network, "training": training})
     labelled = config.model_copy(

@@ -12,12 +12,13 @@ class Attention(nn.Module):
     """A residual block of multi-head self-attention over positions: `[batch, channels, *size]` to the same.
 
     The output layer starts at zero. Channels of `qkv` are ordered by head, then query, key, value, as the authors'.
+    norm_groups: see `group_count`.
     """
 
-    def __init__(self, channels: int, num_heads: int) -> None:
+    def __init__(self, channels: int, num_heads: int, norm_groups: int | None) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.norm = group_norm(channels)
+        self.norm = group_norm(channels, norm_groups)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.project = zeroed(nn.Linear(channels, channels))
 

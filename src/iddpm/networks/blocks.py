@@ -18,6 +18,7 @@ class ResidualBlock(nn.Module):
 
     scale_shift_norm: the embedding scales and shifts the second normalisation (the paper's); otherwise it is added
     before it. The last convolution starts at zero.
+    norm_groups: see `group_count`.
     recompute: keep no activations for the backward pass but compute them again there.
     """
 
@@ -30,15 +31,16 @@ class ResidualBlock(nn.Module):
         embedding_size: int,
         dropout: float,
         scale_shift_norm: bool,
+        norm_groups: int | None,
         recompute: bool,
     ) -> None:
         super().__init__()
         self.scale_shift_norm = scale_shift_norm
         self.recompute = recompute
-        self.norm_in = group_norm(in_channels)
+        self.norm_in = group_norm(in_channels, norm_groups)
         self.conv_in = convolution(dimensions, in_channels, out_channels)
         self.embedding = nn.Linear(embedding_size, 2 * out_channels if scale_shift_norm else out_channels)
-        self.norm_out = group_norm(out_channels)
+        self.norm_out = group_norm(out_channels, norm_groups)
         self.dropout = nn.Dropout(dropout)
         self.conv_out = zeroed(convolution(dimensions, out_channels, out_channels))
         same = in_channels == out_channels

@@ -18,7 +18,9 @@ AVERAGE_POOLS: dict[int, type[nn.AvgPool1d] | type[nn.AvgPool2d] | type[nn.AvgPo
     2: nn.AvgPool2d,
     3: nn.AvgPool3d,
 }
-NORM_GROUPS = 32
+MOST_GROUPS = 32
+FEWEST_CHANNELS = 4
+"""Of normalisation: as the authors' networks of 128 channels."""
 
 
 def convolution(
@@ -51,9 +53,20 @@ class GroupNorm(nn.GroupNorm):
         return norm_silu(x, self.weight, self.bias, scale_shift, groups=self.num_groups, eps=self.eps, silu=silu)
 
 
-def group_norm(channels: int) -> GroupNorm:
-    """Group normalisation in 32 groups, or as many as divide an odd number of channels."""
-    return GroupNorm(math.gcd(NORM_GROUPS, channels), channels)
+def group_norm(channels: int, groups: int | None = None) -> GroupNorm:
+    """Group normalisation in `group_count` groups."""
+    return GroupNorm(group_count(channels, groups), channels)
+
+
+def group_count(channels: int, groups: int | None) -> int:
+    """As many of `groups` as divide the channels; for None up to 32, each of 4 channels at least.
+
+    A channel alone in its group has no mean left: what differs between images as a whole, their colour first, is lost.
+    """
+    if groups is not None:
+        return math.gcd(groups, channels)
+    most = min(MOST_GROUPS, max(1, channels // FEWEST_CHANNELS))
+    return next(count for count in range(most, 0, -1) if channels % count == 0)
 
 
 def zeroed(module: nn.Module) -> nn.Module:

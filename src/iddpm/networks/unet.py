@@ -15,7 +15,7 @@ from iddpm.errors import UserError
 from iddpm.networks.attention import Attention
 from iddpm.networks.blocks import Downsample, ResidualBlock, Upsample
 from iddpm.networks.embedding import TimestepEmbedding
-from iddpm.networks.layers import NORM_GROUPS, convolution, group_norm, zeroed
+from iddpm.networks.layers import convolution, group_count, group_norm, zeroed
 
 
 class Stage(nn.Module):
@@ -35,13 +35,14 @@ class Level(NamedTuple):
     """What the blocks at one size of feature map are like: their width, and their heads where they attend."""
 
     residual: Callable[[int, int], ResidualBlock]
+    attention: Callable[[int, int], Attention]
     width: int
     heads: int | None
 
     def layers(self, in_channels: int) -> list[nn.Module]:
         """The layers of one block."""
         residual = self.residual(in_channels, self.width)
-        return [residual] if self.heads is None else [residual, Attention(self.width, self.heads)]
+        return [residual] if self.heads is None else [residual, self.attention(self.width, self.heads)]
 
 
 def _encoder(
@@ -85,6 +86,7 @@ class UNet(nn.Module):
                            The innermost level has one in any case.
     num_heads_up:          heads on the way up, where they differ.
     num_classes:           labels 0 ... num_classes - 1 condition the network, if given.
+    norm_groups:           of channels that are normalised together, see `group_count`. The authors' networks have 32.
     convolutional_resampling: strided convolutions and convolutions after doubling; otherwise plain averaging and
                            repeating.
     halve_depth:           in three dimensions, halve the first axis too. The authors' network halves the other two.
@@ -108,6 +110,7 @@ class UNet(nn.Module):
         num_classes: int | None = None,
         dropout: float = 0.0,
         scale_shift_norm: bool = True,
+        norm_groups: int | None = None,
         convolutional_resampling: bool = True,
         halve_depth: bool = False,
         recompute_activations: bool = False,
@@ -116,7 +119,8 @@ class UNet(nn.Module):
         super().__init__()
         num_heads_up = num_heads_up or num_heads
         strides = (1, 2, 2) if len(size) == 3 and not halve_depth else (2,) * len(size)
-        _check_shape(size, strides, channels, channel_multipliers, attention_resolutions, (num_heads, num_heads_up))
+        heads = (num_heads, num_heads_up)
+        _check_shape(size, strides, channels, channel_multipliers, attention_resolutions, heads, norm_groups)
         self.size = tuple(size)
         self.strides = strides
         self.num_levels = len(channel_multipliers)
@@ -128,8 +132,10 @@ class UNet(nn.Module):
             embedding_size=embedding_size,
             dropout=dropout,
             scale_shift_norm=scale_shift_norm,
+            norm_groups=norm_groups,
             recompute=recompute_activations,
         )
+        attention = partial(Attention, norm_groups=norm_groups)
         widths = [multiplier * channels for multiplier in channel_multipliers]
         attends = [size[-1] // 2**level in attention_resolutions for level in range(self.num_levels)]
         down, up = (
@@ -140,14 +146,15 @@ class UNet(nn.Module):
         self.class_embedding = nn.Embedding(num_classes, embedding_size) if num_classes else None
         stem = convolution(len(size), in_channels, channels)
         levels = [
-            Level(residual, width, heads=num_heads if at else None) for width, at in zip(widths, attends, strict=True)
+            Level(residual, attention, width, heads=num_heads if at else None)
+            for width, at in zip(widths, attends, strict=True)
         ]
         self.encoder, skipped = _encoder(stem, channels, levels, num_res_blocks, down)
         inner = widths[-1]
-        self.middle = Stage(residual(inner, inner), Attention(inner, num_heads), residual(inner, inner))
+        self.middle = Stage(residual(inner, inner), attention(inner, num_heads), residual(inner, inner))
         levels = [level._replace(heads=num_heads_up if level.heads else None) for level in levels]
         self.decoder = _decoder(levels, skipped, num_res_blocks, up)
-        self.norm_out = group_norm(widths[0])
+        self.norm_out = group_norm(widths[0], norm_groups)
         self.conv_out = zeroed(convolution(len(size), widths[0], out_channels))
 
     def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -199,6 +206,7 @@ def _check_shape(
     multipliers: Sequence[int],
     attention_resolutions: Sequence[int],
     heads: Sequence[int],
+    norm_groups: int | None,
 ) -> None:
     if not 1 <= len(size) <= 3:
         raise UserError(f"size: the network works in 1, 2 or 3 dimensions, got {len(size)}")
@@ -214,7 +222,7 @@ def _check_shape(
             )
     smallest = math.prod(n // s ** (len(multipliers) - 1) for n, s in zip(size, strides, strict=True))
     innermost = multipliers[-1] * channels
-    if smallest * innermost <= math.gcd(NORM_GROUPS, innermost):
+    if smallest * innermost <= group_count(innermost, norm_groups):
         raise UserError(
             f"network.channel_multipliers: {len(multipliers)} levels leave one position of {innermost} channels, which"
             " normalisation would make zero; use fewer levels or more channels"
