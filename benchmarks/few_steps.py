@@ -50,8 +50,7 @@ class Data:
     """How a dataset is studied: words for iddpm train, plan and steps.
 
     items: that are scored, the last held-out ones. close: within how many bits/dim of the whole chain so many planned
-    steps should be. reference: makes a file of
-    statistics for data without classes.
+    steps should be. reference: makes a file of statistics for data without classes.
     """
 
     train: str
