@@ -23,7 +23,7 @@ def test_json_and_back(name: str, tmp_path: Path) -> None:
         ({"training": {"stepz": 3}}, "training.stepz: there is no such field"),
         ({"training": {"steps": -3}}, "training.steps: should be greater than or equal to 1, got -3"),
         ({"network": {"channel_multipliers": "x"}}, "network.channel_multipliers"),
-        ({"format": 2}, "format version 2"),
+        ({"format": 99}, "format version 99"),
         ({"objective": {"kind": "simple"}}, "objective.kind: simple teaches no variance"),
         ({"diffusion": {"schedule": "linear", "cosine_offset": 0.1}}, "cosine_offset: belongs to"),
         ({"training": {"ema_rates": []}}, "ema_rates: needs at least one"),
@@ -38,6 +38,15 @@ def test_mistakes_name_the_file_the_field_and_the_value(values: object, message:
         load_config(file)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_first_version_normalised_in_32_groups() -> None:
+    now = Config().to_json()
+    network = {name: value for name, value in now["network"].items() if name != "norm_groups"}
+    then = {**now, "format": 1, "network": network}
+    assert Config.from_json(then, "a file").network.norm_groups == 32
+    assert Config.from_json({**then, "format": 2}, "a file").network.norm_groups is None
+    assert Config.from_json(now, "a file").network.norm_groups is None
 
 
 def test_configurations_are_frozen() -> None:

@@ -11,8 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from iddpm.errors import UserError
 
-FORMAT_VERSION = 1
-"""Of `config.json` and of a model's own description. A file of another version is refused, not guessed at."""
+FORMAT_VERSION = 2
+"""Of `config.json` and of a model's own description."""
+READABLE = (1, 2)
+"""Versions that are understood; a file of another one is refused, not guessed at. In the first one all normalisation
+
+was in 32 groups, or as many as divide the channels.
+"""
 
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -249,11 +254,13 @@ class Config(Section):
         if not isinstance(values, dict):
             raise UserError(f"{where}: holds no configuration; write one with: iddpm info --preset digits --json")
         version = values.get("format", FORMAT_VERSION)
-        if version != FORMAT_VERSION:
+        if version not in READABLE:
             raise UserError(
-                f"{where}: has format version {version}, and this iddpm reads version {FORMAT_VERSION};"
+                f"{where}: has format version {version}, and this iddpm reads versions up to {FORMAT_VERSION};"
                 " use the iddpm that wrote it"
             )
+        if version == 1 and isinstance(network := values.get("network"), dict):
+            values = {**values, "network": {"norm_groups": 32, **network}}
         try:
             return cls.model_validate({key: value for key, value in values.items() if key != "format"})
         except ValidationError as error:

@@ -24,6 +24,8 @@ PILOT_ITEMS, PILOT_STEPS = 16, 24
 """Of the first look at how large the terms are, which decides how often each is drawn."""
 EVEN_SHARE = 0.1
 """Of draws that are spread evenly over all terms, so that none that was misjudged weighs much."""
+FEWEST_DRAWS = 64
+"""Before it may end: the spread of fewer is not known well enough for an interval."""
 NORMAL_QUANTILE = 1.959964
 """97.5 %, for intervals of 95 %."""
 
@@ -58,8 +60,9 @@ def estimate_bound(
     """Estimates that grow better, one a round; the last one's `half_width` is at most `error` bits/dim.
 
     In every round each item has one term of its bound evaluated, drawn with a probability in proportion to how large
-    terms are there (found by a pilot), and divided by it: no term is left out, and the mean is unbiased. It ends early,
-    with what it has, where the whole bound would not take more evaluations than another round.
+    terms are there (found by a pilot), and divided by it: no term is left out, and a round's mean is unbiased. It ends
+    early, with what it has, where the whole bound would not take more evaluations than another round. Item i's noise in
+    a round comes from a generator seeded with (seed, round, i).
     """
     check_fits(model, dataset)
     total = len(dataset) if count is None else count
@@ -69,21 +72,29 @@ def estimate_bound(
         raise UserError(f"error: must be above 0, got {error}; 0.01 bits/dim is usual")
     terms = _Terms(model, dataset, diffusion, seed, clip, variance, batch_size)
     steps = len(diffusion.schedule)
+    each = 1 if variance is None else variance.evaluations
+    of_pilot, of_round, of_all = (each * n for n in (_pilot_size(steps, total), total, total * steps))
     shares = _shares(terms, total)
-    evaluations = min(PILOT_ITEMS, total) * len(_pilot_positions(steps))
+    evaluations = of_pilot
     drawn = torch.zeros(0, total, dtype=torch.float64)
     prior = float(terms.prior(total).mean())
     generator = torch.Generator().manual_seed(mixed_seed(seed, 1))
     while True:
         positions = torch.multinomial(shares, total, replacement=True, generator=generator)
-        found = terms.at(np.arange(total), positions) / shares[positions]
+        found = terms.at(np.arange(total), positions, draw=len(drawn)) / shares[positions]
         drawn = torch.cat([drawn, found[None]])
-        evaluations += total
+        evaluations += of_round
         if len(drawn) > 1:
-            estimate = BoundEstimate(total, prior + float(drawn.mean()), _half_width(drawn), evaluations, total * steps)
+            estimate = BoundEstimate(total, prior + float(drawn.mean()), _half_width(drawn), evaluations, of_all)
             yield estimate
-            if estimate.half_width <= error or evaluations + total > total * steps:
+            is_narrow = estimate.half_width <= error and drawn.numel() >= FEWEST_DRAWS
+            if is_narrow or evaluations + of_round > of_all:
                 return
+
+
+def least_evaluations(steps: int, items: int) -> int:
+    """Of the network, that an estimate takes: where the whole bound takes fewer, there is nothing to be saved."""
+    return _pilot_size(steps, items) + 2 * items
 
 
 def _half_width(drawn: Tensor) -> float:
@@ -99,11 +110,16 @@ def _pilot_positions(steps: int) -> list[int]:
     return sorted({round(math.expm1(each)) for each in np.linspace(0, math.log(steps), PILOT_STEPS)})
 
 
+def _pilot_size(steps: int, total: int) -> int:
+    return min(PILOT_ITEMS, total) * len(_pilot_positions(steps))
+
+
 def _shares(terms: _Terms, total: int) -> Tensor:
     """How often each position is to be drawn, float64 `[K]`: in proportion to the root mean square of its terms."""
     positions = _pilot_positions(terms.steps)
     rows = np.linspace(0, total - 1, min(PILOT_ITEMS, total)).astype(np.int64)
-    sizes = [float((terms.at(rows, torch.full((len(rows),), each)) ** 2).mean().sqrt()) for each in positions]
+    looked_at = [terms.at(rows, torch.full((len(rows),), each), draw=-1 - each) for each in positions]
+    sizes = [float((found**2).mean().sqrt()) for found in looked_at]
     known = np.log1p(np.array(positions))
     logs = np.interp(np.log1p(np.arange(terms.steps)), known, np.log(np.maximum(sizes, 1e-12)))
     large = torch.from_numpy(np.exp(logs))
@@ -126,10 +142,9 @@ class _Terms:
         self.steps = len(diffusion.schedule)
         self._model, self._dataset, self._diffusion = model, dataset, diffusion
         self._seed, self._clip, self._variance, self._batch_size = seed, clip, variance, batch_size
-        self._calls = 0
 
-    def at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]], positions: Tensor) -> Tensor:
-        """The terms of the items `rows` at `positions`, float64 `[rows]` on the CPU."""
+    def at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]], positions: Tensor, draw: int) -> Tensor:
+        """The terms of the items `rows` at `positions`, float64 `[rows]` on the CPU, with the noise of that draw."""
         found = []
         for start in range(0, len(rows), self._batch_size):
             part = slice(start, start + self._batch_size)
@@ -137,16 +152,16 @@ class _Terms:
             chain = self._diffusion
             if self._variance is not None:
                 chain, predict = self._variance.applied(chain, predict, clip=self._clip)
-            self._calls += 1
-            noise = SeededNoise([mixed_seed(self._seed, 2, self._calls)], x_0.shape, self._model.device)()[0]
+            seeds = [mixed_seed(self._seed, 2, draw, int(row)) for row in rows[part]]
+            noise = SeededNoise(seeds, x_0.shape[1:], self._model.device)()
             bits = single_terms(chain, predict, x_0, positions[part].to(x_0.device), noise, clip=self._clip)
-            found.append(bits.double().cpu())
+            found.append(bits.cpu().double())
         return torch.cat(found)
 
     def prior(self, total: int) -> Tensor:
         """The prior's part of the first `total` items, which takes no network."""
         parts = [np.arange(start, min(start + 1024, total)) for start in range(0, total, 1024)]
-        return torch.cat([prior_bits(self._diffusion, self._data(part)).double().cpu() for part in parts])
+        return torch.cat([prior_bits(self._diffusion, self._data(part)).cpu().double() for part in parts])
 
     def _data(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
         return scale(self._dataset.items(rows), self._dataset.spec.levels).to(self._model.device)

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,24 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(beside, ignore_errors=True)
         else:
             beside.unlink(missing_ok=True)
+
+
+def locked(path: Path, taken: str) -> Callable[[], None]:
+    """Keep other processes from what the file `path` stands for, until what this returns is called or the process ends.
+
+    UserError saying `taken` where another one has it. (Where the system has no such locks, nothing happens.)
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return lambda: None
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(taken) from None
+    return lambda: os.close(descriptor)
 
 
 def check_place(path: Path, flag: str) -> None:

@@ -24,7 +24,7 @@ from iddpm.evaluation.features import hash_of
 from iddpm.files import NOT_SUCH_ARRAYS, replacing
 from iddpm.model import Model
 
-FORMAT = 2
+FORMAT = 3
 WORDS = {
     "weights": "weights",
     "schedule": "schedule",
@@ -71,20 +71,23 @@ class StoredPlan:
         tables = {name: statistics.error_table(name) for name in statistics.variances if name in ERROR_TABLES}
         yield cls(subject, about, statistics.diffusion.schedule.timesteps.tolist(), plans, tables)
 
-    def chain(self, count: int, variance: str = MODEL) -> tuple[int, ...]:
-        """The timesteps of the best chain of `count` steps. UserError for a length that was not planned."""
+    def chain(self, count: int, variance: str = MODEL, *, from_noise: bool) -> tuple[int, ...]:
+        """The timesteps of the best chain of `count` steps. UserError for a length that was not planned.
+
+        from_noise: for sampling, the best of those that begin at the last step.
+        """
         plan = self.plans[variance if variance in self.plans else "analytic"]
-        return tuple(self.timesteps[position] for position in plan.positions(count))
+        return tuple(self.timesteps[position] for position in plan.positions(count, from_noise=from_noise))
 
     def check(self, model: Model, path: Path, *, clip: Clip) -> None:
         """UserError where the plan was made for something else."""
         for name, ours in subject_of(model, clip=clip).items():
             if self.subject.get(name) != ours:
-                theirs, flags = self.subject.get(name), {"weights": "--weights", "clip": "--threshold or --no-clip"}
-                same = f", with the same {flags[name]}" if name in flags else ""
+                flag = ("--clip" if clip else "--no-clip") if isinstance(clip, bool) else f"--threshold {clip:g}"
+                same = {"weights": ", with the same --weights", "clip": f", with {flag}"}.get(name, "")
                 raise UserError(
-                    f"plan: {path} was made for other {WORDS[name]} ({theirs}, asked for {ours}); plan anew with iddpm"
-                    f" plan{same}"
+                    f"plan: {path} was made for other {WORDS[name]} ({self.subject.get(name)}, asked for {ours}); plan"
+                    f" anew with iddpm plan{same}"
                 )
 
     @property

@@ -46,7 +46,6 @@ def _paper(
             num_heads=num_heads,
             dropout=dropout,
             scale_shift_norm=scale_shift_norm,
-            norm_groups=32,
             classes=num_classes is not None,
             low_resolution=low_resolution,
         ),

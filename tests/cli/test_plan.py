@@ -62,6 +62,9 @@ def test_a_plan_is_kept_with_the_run_and_used(run: Path, capsys: pytest.CaptureF
     for row in table:
         others = [row[stride] for stride in ("uniform", "ddim", "quadratic") if row[stride] is not None]
         assert row["planned"]["model"] <= min(others) + 1e-9
+    drawn = as_json(capsys, "sample", run, "--steps", "3", "--count", "2", "--out", run / "a.png")
+    assert drawn["timesteps"][-1] == 19  # samples begin with noise alone, whatever is cheapest
+    assert len(drawn["timesteps"]) == 3
     assert main(["sample", str(run), "--steps", "8", "--count", "2", "--out", str(run / "a.png")]) == 0
     assert "as planned in" in capsys.readouterr().err
 
@@ -113,7 +116,12 @@ def test_it_is_told_that_a_plan_takes_the_place_of_another(run: Path, capsys: py
     (run / "plan.npz").unlink(missing_ok=True)
     for candidates, told in (("8", False), ("7", True), ("7", False)):
         assert main(["plan", str(run), *FEW, "--candidates", candidates]) == 0
-        assert ("chose from 8 steps on 40 items; it is replaced" in capsys.readouterr().err) == told
+        said = "chose up to 8 of 8 steps on 40 items; it is replaced by one that chooses up to 7 of 7 steps on 40 items"
+        assert (said in capsys.readouterr().err) == told
+    assert main(["plan", str(run), *FEW, "--candidates", "7", "--no-clip"]) == 0
+    assert "was for other weights or other clipping; it is replaced" in capsys.readouterr().err
+    assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
+    assert "plan anew with iddpm plan, with --clip" in capsys.readouterr().err
 
 
 BAD = {

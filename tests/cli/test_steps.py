@@ -141,6 +141,15 @@ BAD = {
     "too many steps": (["steps", "RUN", "--steps", "21"], "--steps: must be 2 ... 20"),
     "too few samples": (["steps", "RUN", "--count", "5"], "scores need at least 100 images"),
     "items": (["steps", "RUN", "--items", "301"], "--items: there are 300 held-out items"),
+    "nothing": (["steps", "RUN", "--whole", "4"], "there is nothing to try; name some"),
+    "a plan's variance of a solver": (
+        ["sample", "RUN", "--sampler", "dpm++", "--variance", "analytic"],
+        "--variance: analytic is for the ancestral sampler",
+    ),
+    "no budget": (
+        ["nll", "RUN", "--error", "0.1", "--count", "4", "--steps", "2"],
+        "--error: the whole bound of 4 items in 2 steps takes less",
+    ),
     "eta of a solver": (["sample", "RUN", "--sampler", "unipc", "--eta", "1"], "unipc has no eta"),
     "variance of a solver": (
         ["sample", "RUN", "--sampler", "dpm++", "--variance", "fixed_large"],

@@ -120,6 +120,19 @@ def test_the_plan_is_the_best_of_all_chains() -> None:
             plan.positions(wrong)
 
 
+def test_the_best_chain_that_begins_with_noise() -> None:
+    diffusion = Diffusion(
+        restricted(cosine_schedule(STEPS), [0, 2, 5, 11, 20, 30, 39]), Parameterization.named(), LEVELS
+    )
+    costs = looked_at(diffusion).costs()
+    plan = costs.plan()
+    for count in range(1, 8):
+        chains = [chain for chain in combinations(range(7), count) if chain[-1] == 6]
+        best = min(chains, key=lambda chain: costs.bound(list(chain)))
+        assert plan.positions(count, from_noise=True) == list(best)
+    assert any(plan.positions(count)[-1] < 6 for count in range(1, 8))
+
+
 def test_planned_is_never_worse_than_other_strides() -> None:
     diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), LEVELS)
     costs = looked_at(diffusion).costs()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from torch import Tensor
 from iddpm.checkpoints.weights import Description, load_file, read_description, read_tensors, save_weights
 from iddpm.config import Config, DatasetSpec, first_mistake
 from iddpm.errors import UserError
-from iddpm.files import replacing, write_json
+from iddpm.files import locked, replacing, write_json
 from iddpm.model import Model
 
 CHANGEABLE = {
@@ -116,21 +115,10 @@ class RunDirectory:
     def lock(self) -> Callable[[], None]:
         """Keep other processes from training here until what this returns is called, or the process ends.
 
-        UserError if another one is training. (Where the system has no such locks, nothing happens.)
+        UserError if another one is training.
         """
-        try:
-            import fcntl
-        except ImportError:
-            return lambda: None
-        descriptor = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise UserError(
-                f"{self.path}: another process is training this run; wait for it, or name another with --run"
-            ) from None
-        return lambda: os.close(descriptor)
+        taken = f"{self.path}: another process is training this run; wait for it, or name another with --run"
+        return locked(self.path / "lock", taken)
 
     def checkpoints(self) -> list[Path]:
         """All of them, the newest last."""

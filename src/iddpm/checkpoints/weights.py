@@ -16,7 +16,7 @@ from torch import Tensor
 
 from iddpm.build import build_network
 from iddpm.checkpoints import openai
-from iddpm.config import FORMAT_VERSION, Config, DatasetSpec, first_mistake
+from iddpm.config import FORMAT_VERSION, READABLE, Config, DatasetSpec, first_mistake
 from iddpm.errors import UserError
 from iddpm.files import replacing
 from iddpm.model import Model
@@ -52,10 +52,10 @@ class Description:
             raise UserError(f"{path}: does not describe itself as an iddpm model; name its preset with --preset")
         try:
             values = json.loads(header[HEADER])
-            if values["format"] != FORMAT_VERSION:
+            if values["format"] not in READABLE:
                 raise UserError(
-                    f"{path}: has format version {values['format']}, and this iddpm reads version {FORMAT_VERSION};"
-                    " use the iddpm that wrote it"
+                    f"{path}: has format version {values['format']}, and this iddpm reads versions up to"
+                    f" {FORMAT_VERSION}; use the iddpm that wrote it"
                 )
             spec = DatasetSpec.model_validate(values["data"])
             return cls(Config.from_json(values["config"], str(path)), spec, values["step"], values["weights"])

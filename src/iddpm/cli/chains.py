@@ -46,11 +46,12 @@ def chosen_steps(
     clip: Clip,
     variance: VarianceName,
     is_bound: bool = True,
+    from_noise: bool = False,
 ) -> Stride | None:
     """The stride of `--steps` and `--stride`; None takes all steps.
 
     A number of steps without `--stride` is planned where there is a plan and the walk is that of the bound, which is
-    what was planned for (`is_bound`); and uniform elsewhere.
+    what was planned for (`is_bound`); and uniform elsewhere. from_noise: for sampling, see `Plan.positions`.
     """
     if steps is None:
         if stride is not None:
@@ -63,7 +64,7 @@ def chosen_steps(
         if not (is_bound and steps.isdecimal() and plan_path(path).is_file()):
             return steps
         try:
-            planned = fitting_plan(model, path, clip=clip).chain(int(steps), variance)
+            planned = fitting_plan(model, path, clip=clip).chain(int(steps), variance, from_noise=from_noise)
         except UserError as error:
             say(f"{error}; taking evenly spaced steps")
             return steps
@@ -72,7 +73,7 @@ def chosen_steps(
     if not steps.isdecimal():
         raise UserError(f'--steps: "{steps}" is a stride of its own; give a number, or leave --stride out')
     if stride == "planned":
-        return fitting_plan(model, path, clip=clip).chain(int(steps), variance)
+        return fitting_plan(model, path, clip=clip).chain(int(steps), variance, from_noise=from_noise)
     return steps if stride == "uniform" else f"{stride}{steps}"
 
 

@@ -65,8 +65,20 @@ class DrawingArguments:
         from iddpm.sampling import SamplerOptions
 
         clip = chosen_clip(self.clip, self.threshold)
-        SamplerOptions(sampler=self.sampler, eta=self.eta)  # what is wrong with these comes before a plan is looked for
-        variance = chosen_variance(model, path, self.variance, clip=clip, seed=self.seed)
         is_bound = self.sampler == "ancestral"
-        steps = chosen_steps(model, path, self.steps, self.stride, clip=clip, variance=self.variance, is_bound=is_bound)
+        # What is wrong with these comes before a plan is looked for.
+        SamplerOptions(sampler=self.sampler, eta=self.eta)
+        if self.variance != "model" and not is_bound:
+            raise UserError(f"--variance: {self.variance} is for the ancestral sampler; {self.sampler} has none")
+        variance = chosen_variance(model, path, self.variance, clip=clip, seed=self.seed)
+        steps = chosen_steps(
+            model,
+            path,
+            self.steps,
+            self.stride,
+            clip=clip,
+            variance=self.variance,
+            is_bound=is_bound,
+            from_noise=True,
+        )
         return SamplerOptions(steps, self.sampler, self.eta, clip, variance)

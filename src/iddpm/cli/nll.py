@@ -136,9 +136,12 @@ def _estimate(
     variance: VarianceChoice | None,
 ) -> int:
     """What `--error` asks for."""
-    from iddpm.estimation import estimate_bound
+    from iddpm.estimation import estimate_bound, least_evaluations
 
     assert arguments.error is not None
+    items, steps = len(data) if arguments.count is None else arguments.count, len(diffusion.schedule)
+    if 0 < items * steps < least_evaluations(steps, items):
+        raise UserError(f"--error: the whole bound of {items} items in {steps} steps takes less; leave --error out")
     model.accelerate(calls=100, precision=arguments.precision, compile=arguments.compile, tell=say)
     work = estimate_bound(
         model,
@@ -157,7 +160,14 @@ def _estimate(
     if found.half_width > arguments.error:
         say(f"nll: within {found.half_width:.4f}; more would take as long as the whole bound (leave --error out)")
     if arguments.json:
-        facts = {"data": name, "steps": len(diffusion.schedule), "clip": clip, "variance": arguments.variance}
+        facts = {
+            "data": name,
+            "steps": len(diffusion.schedule),
+            "timesteps": diffusion.schedule.timesteps.tolist(),
+            "clip": clip,
+            "variance": arguments.variance,
+            "seed": arguments.seed,
+        }
         print(json.dumps({**facts, "weights": model.weights, "levels": model.spec.levels, **asdict(found)}))
         return 0
     print(f"bits/dim  {found.mean:.4f} +- {found.half_width:.4f} (95 % interval of the mean over these items)")

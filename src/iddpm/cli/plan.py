@@ -77,7 +77,7 @@ def run(words: Sequence[str]) -> int:
         )
 
     from iddpm.diffusion.planning import JumpStatistics
-    from iddpm.plans import candidates, subject_of
+    from iddpm.plans import FORMAT, candidates, subject_of
 
     count = min(256, -(-len(held_out) // 2)) if arguments.count is None else arguments.count
     diffusion = candidates(model, arguments.candidates)
@@ -93,7 +93,10 @@ def run(words: Sequence[str]) -> int:
         "candidates": len(timesteps),
     }
     path = plan_path(arguments.model)
-    kept = _Kept(path.with_name(f"{path.stem}-unfinished.safetensors"), {**subject, **about, "timesteps": timesteps})
+    kept = _Kept(
+        path.with_name(f"{path.stem}-unfinished.safetensors"),
+        {**subject, **about, "timesteps": timesteps, "format": FORMAT},
+    )
     statistics = JumpStatistics(diffusion)
     stored = _planned(arguments, model, held_out, statistics, kept, subject, about)
     _tell_what_it_replaces(path, stored)
@@ -152,18 +155,21 @@ def _planned(
 
 
 def _tell_what_it_replaces(path: Path, stored: StoredPlan) -> None:
-    """A plan from fewer steps or items is a worse one, and this one is what the run will use."""
+    """A plan from fewer steps or items, or for other weights, is what the run will use from now on."""
     from iddpm.plans import StoredPlan
 
     if not path.is_file():
         return
     with suppress(UserError):  # a damaged one, or one of another version, is no loss
-        before, now = ((len(each.timesteps), each.about["count"]) for each in (StoredPlan.load(path), stored))
-        if before != now:
-            say(
-                f"plan: {path} chose from {before[0]} steps on {before[1]} items; it is replaced by one that chose from"
-                f" {now[0]} on {now[1]}"
-            )
+        known = StoredPlan.load(path)
+        before, now = (
+            f"chose up to {len(each.plans['model'])} of {len(each.timesteps)} steps on {each.about['count']} items"
+            for each in (known, stored)
+        )
+        if known.subject != stored.subject:
+            say(f"plan: {path} was for other weights or other clipping; it is replaced")
+        elif before != now:
+            say(f"plan: {path} {before}; it is replaced by one that {now.replace('chose', 'chooses')}")
 
 
 class _Kept:

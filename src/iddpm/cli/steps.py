@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from iddpm.cli.arguments import parse
-from iddpm.cli.chains import fitting_plan
+from iddpm.cli.chains import StrideName, fitting_plan
 from iddpm.cli.models import load_for_use
 from iddpm.cli.networks import Features, network_for, network_of
 from iddpm.cli.progress import ProgressLine, ProgressStages, say
 from iddpm.cli.sources import NamedData, ReadingArguments, is_run, open_named
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
-from iddpm.files import check_place
+from iddpm.files import check_place, locked
 
 if TYPE_CHECKING:
     from iddpm.evaluation.features import FeatureNetwork
@@ -45,8 +46,8 @@ class StepsArguments:
     """So many evenly spaced steps stand for the whole chain, if that would take too long. None takes all."""
     methods: tuple[str, ...] | None = None
     """Try only some of learned, fixed_small, fixed_large, analytic, calibrated, jacobian, ddim, dpm++ ..."""
-    strides: tuple[Literal["uniform", "quadratic", "planned"], ...] = ("uniform", "quadratic", "planned")
-    """Try these only."""
+    strides: tuple[StrideName, ...] = ("uniform", "quadratic", "planned")
+    """Try these only; ddim, every n-th step, is nearly uniform."""
     reference: str | None = None
     """A file of iddpm reference: its images, in its features. None takes the training images."""
     features: Features | None = None
@@ -82,6 +83,28 @@ def run(words: Sequence[str]) -> int:
         check_place(Path(arguments.out), "--out")
     study = _study(arguments)
     wanted = _wanted(arguments, settings(study.plan, _counts(arguments, study.model), _whole(arguments, study.model)))
+    with ExitStack() as stack:
+        taken = f"{arguments.model}: another process is judging this run's few steps; wait for it"
+        stack.callback(locked(Path(arguments.model) / "steps-lock", taken))
+        rows = _rows(arguments, study, wanted)
+    image = Path(arguments.model) / "steps.png" if arguments.out is None else Path(arguments.out)
+    title = f"{study.count} samples, {len(study.held_out)} held-out items; bars: standard errors"
+    save_image(image, picture(rows, title))
+    best = cheapest(rows)
+    if arguments.json:
+        print(json.dumps({"rows": rows, "cheapest": best, "picture": str(image)}))
+        return 0
+    print("\n".join(_table(rows)))
+    if best is None:
+        print("no setting is within the 95 % interval of the whole chain's FD; give more steps")
+    else:
+        print(f"cheapest within the 95 % interval of the whole chain's FD: {_flags(best, arguments.weights)}")
+    print(image)
+    return 0
+
+
+def _rows(arguments: StepsArguments, study: Study, wanted: list[Setting]) -> list[dict[str, Any]]:
+    """A row for every setting: those that are kept, and those that are not, judged."""
     kept = _Kept(Path(arguments.model) / "steps.json", study, arguments)
     calls = sum(each.evaluations for each in wanted) * (study.count + len(study.held_out)) // study.batch_size
     study.model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
@@ -96,21 +119,7 @@ def run(words: Sequence[str]) -> int:
                     line.update(done, note.__str__)
                 else:
                     kept.add(setting, row)
-    rows = [kept.row(each) or {} for each in wanted]
-    image = Path(arguments.model) / "steps.png" if arguments.out is None else Path(arguments.out)
-    title = f"{study.count} samples, {len(study.held_out)} held-out items; bars: standard errors"
-    save_image(image, picture(rows, title))
-    best = cheapest(rows)
-    if arguments.json:
-        print(json.dumps({"rows": rows, "cheapest": best, "picture": str(image)}))
-        return 0
-    print("\n".join(_table(rows)))
-    if best is None:
-        print("no setting is within the 95 % interval of the whole chain's FD; give more steps")
-    else:
-        print(f"cheapest within the 95 % interval of the whole chain's FD: {_flags(best)}")
-    print(image)
-    return 0
+    return [kept.row(each) or {} for each in wanted]
 
 
 def _study(arguments: StepsArguments) -> Study:
@@ -129,8 +138,8 @@ def _study(arguments: StepsArguments) -> Study:
     for count in counts:
         if not 2 <= count <= whole:
             raise UserError(f"--steps: must be 2 ... {whole}, the whole chain, got {count}")
-    if arguments.steps == () or arguments.strides == ():
-        raise UserError("--steps and --strides: there is nothing to try; name some, or leave them out")
+    if not counts or arguments.strides == ():
+        raise UserError("--steps and --strides: there is nothing to try; name some, as in --steps 2 3")
     if arguments.batch_size < 1 or arguments.seed < 0:
         raise UserError(
             f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
@@ -262,9 +271,11 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _flags(row: dict[str, Any]) -> str:
+def _flags(row: dict[str, Any], weights: str | None) -> str:
     """How iddpm sample is told to."""
     words = [f"--steps {row['steps']}", f"--stride {row['stride']}"]
+    if weights is not None:
+        words.append(f"--weights {weights}")
     if row["sampler"] != "ancestral":
         words.append(f"--sampler {row['sampler']}")
     elif row["variance"] != "model":

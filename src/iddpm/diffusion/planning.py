@@ -95,8 +95,8 @@ class JumpStatistics:
         parts = diffusion.parameterization.split(output, x_t.shape[1])
         reverse = reverse_step(step, diffusion.parameterization, output, x_t, clip=clip)
         said = said_of(variance, parts.variance)
-        error = ((reverse.x_0 - x_0) ** 2).flatten().double()
-        flat = torch.zeros_like(error) if said is None else said.flatten().double()
+        error = _in_float64((reverse.x_0 - x_0) ** 2).flatten()
+        flat = torch.zeros_like(error) if said is None else _in_float64(said).flatten()
         bins = self.weight.shape[1]
         index = bin_of(flat, variance)
         scale = len(x_0) / len(flat)  # so that each item has the weight 1
@@ -111,8 +111,8 @@ class JumpStatistics:
         for node, log_variance in enumerate(self.nodes[position].tolist()):
             decoder = Gaussian(reverse.x_0, x_0.new_full((), log_variance))
             bits = decoder.discretized_log_likelihood(x_0, diffusion.levels) / -math.log(2.0)
-            self.decoder[position, :, node] += summed(bits.flatten().double())
-        self.prior[position] += float(end_bits(step, x_0).double().sum())
+            self.decoder[position, :, node] += summed(_in_float64(bits).flatten())
+        self.prior[position] += float(_in_float64(end_bits(step, x_0)).sum())
         self.count += len(x_0) if position == 0 else 0
 
     def state(self) -> dict[str, Tensor]:
@@ -240,6 +240,11 @@ def _first_log_variances(schedule: NoiseSchedule, t: int) -> Tensor:
     return torch.log(torch.cat([tilde, (1.0 - first).reshape(1)]))
 
 
+def _in_float64(values: Tensor) -> Tensor:
+    """Where they are, or on the CPU for a device that has no such numbers."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()
+
+
 def _groups(weight: Tensor) -> Tensor:
     """Neighbouring bins joined until each group holds its part of all elements: the group of every bin, `[bins]`."""
     enough = float(weight.sum()) / GROUPS
@@ -344,11 +349,15 @@ class Plan:
     def __len__(self) -> int:
         return len(self.bounds)
 
-    def positions(self, count: int) -> list[int]:
-        """The increasing positions of the chain of `count` steps. UserError for a length that was not planned."""
+    def positions(self, count: int, *, from_noise: bool = False) -> list[int]:
+        """The increasing positions of the chain of `count` steps. UserError for a length that was not planned.
+
+        from_noise: the cheapest of those that end at the last position, as sampling has to: it begins with noise alone,
+        and the bound alone would leave out last steps that decide on colours but are worth few bits.
+        """
         if not 1 <= count <= len(self):
             raise UserError(f"steps: the plan has chains of 1 ... {len(self)} steps, asked for {count}")
-        found = [int(self.last[count - 1])]
+        found = [self.before.shape[1] - 1 if from_noise else int(self.last[count - 1])]
         for length in range(count, 1, -1):
             found.append(int(self.before[length - 1, found[-1]]))
         return found[::-1]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from iddpm.diffusion.parameterization import VARIANCES, Learned, LearnedRange, Parameterization, Variance
 from iddpm.diffusion.process import Diffusion, Predict
+from iddpm.diffusion.randomness import mixed_seed
 from iddpm.diffusion.reverse import Clip, bounded
 from iddpm.diffusion.schedule import NoiseSchedule, StepCoefficients
 
@@ -64,6 +65,8 @@ class VarianceChoice(ABC):
     """What to take instead of the variance that a network was made with."""
 
     name: str
+    evaluations = 1
+    """Of the network, a step."""
 
     @abstractmethod
     def applied(self, diffusion: Diffusion, predict: Predict, *, clip: Clip) -> tuple[Diffusion, Predict]:
@@ -143,17 +146,22 @@ class Jacobian(VarianceChoice):
     """The diagonal of (1 - alpha_bar) / sqrt(alpha_bar) dx_0/dx_t, which is the variance of x_0 given x_t.
 
     One more evaluation a step: x_t is moved a little in a random direction of signs, and each element's answer to its
-    own movement is taken (Hutchinson's estimate of a diagonal, by a finite difference).
+    own movement is taken (Hutchinson's estimate of a diagonal, by a finite difference). The signs depend on the seed
+    and the timestep.
     """
 
     seed: int = 0
     name: str = "jacobian"
+    evaluations = 2
 
     def applied(self, diffusion: Diffusion, predict: Predict, *, clip: Clip) -> tuple[Diffusion, Predict]:
         own = diffusion.parameterization
         schedule = diffusion.schedule
         least = (SMALLEST / (diffusion.levels - 1)) ** 2
-        generator = torch.Generator().manual_seed(self.seed)
+
+        def signs_of(timestep: int, shape: torch.Size) -> Tensor:
+            generator = torch.Generator().manual_seed(mixed_seed(self.seed, timestep))
+            return torch.randint(0, 2, shape, generator=generator) * 2 - 1
 
         def with_errors(x_t: Tensor, timesteps: Tensor) -> Tensor:
             positions = torch.searchsorted(schedule.timesteps.to(x_t.device), timesteps)
@@ -163,8 +171,7 @@ class Jacobian(VarianceChoice):
                 mean = own.split(predict(x, timesteps), x.shape[1]).mean
                 return mean, bounded(own.prediction.x_0(step, mean, x), clip)
 
-            # The same for all items: none depends on the batch that it is in.
-            signs = torch.randint(0, 2, x_t.shape[1:], generator=generator).to(x_t) * 2 - 1
+            signs = torch.stack([signs_of(each, x_t.shape[1:]) for each in timesteps.tolist()]).to(x_t)
             distance = PROBE * step.sqrt_one_minus_alpha_bar
             mean, here = x_0(x_t)
             _, there = x_0(x_t + distance * signs)

@@ -10,8 +10,9 @@ from typing import Any
 from iddpm.data import Dataset
 from iddpm.diffusion import Diffusion
 from iddpm.diffusion.planning import MODEL
-from iddpm.diffusion.respacing import Stride
+from iddpm.diffusion.respacing import Stride, kept_timesteps
 from iddpm.diffusion.variances import FixedVariance, Jacobian, VarianceChoice
+from iddpm.errors import UserError
 from iddpm.evaluation.features import FeatureNetwork
 from iddpm.evaluation.scores import CONFIDENCE, distance
 from iddpm.evaluation.statistics import Statistics
@@ -44,13 +45,13 @@ class Setting:
     @property
     def steps(self) -> int:
         """Of the chain: a Jacobian takes another evaluation at each."""
-        return self.evaluations // 2 if self.variance == "jacobian" else self.evaluations
+        return self.evaluations // (Jacobian.evaluations if self.variance == "jacobian" else 1)
 
 
 SOLVERS: tuple[SamplerName, ...] = ("ddim", "dpm++", "dpm++sde", "unipc")
 
 
-STRIDES = ("uniform", "quadratic", "planned")
+STRIDES = ("uniform", "ddim", "quadratic", "planned")
 
 
 def settings(plan: StoredPlan, counts: Sequence[int], whole: int) -> list[Setting]:
@@ -62,7 +63,16 @@ def settings(plan: StoredPlan, counts: Sequence[int], whole: int) -> list[Settin
         Setting(sampler, variance, stride, count)
         for count, (sampler, variance), stride in product(counts, methods, STRIDES)
     ]
-    return [Setting("ancestral", MODEL, WHOLE, whole), *few]
+    known = [each for each in few if each.stride != "ddim" or _divides(each.steps, plan.timesteps[-1] + 1)]
+    return [Setting("ancestral", MODEL, WHOLE, whole), *known]
+
+
+def _divides(steps: int, chain: int) -> bool:
+    """Whether every n-th step of a chain gives so many."""
+    try:
+        return bool(kept_timesteps(chain, f"ddim{steps}"))
+    except UserError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -92,8 +102,8 @@ class Study:
 
     def judge(self, setting: Setting) -> Iterator[dict[str, Any] | None]:
         """Yields None after every step of a batch, and in the end the row of a table (JSON)."""
-        stride, variance = self._stride(setting), self._variance(setting)
-        options = SamplerOptions(stride, setting.sampler, variance=variance)
+        variance = self._variance(setting)
+        options = SamplerOptions(self._stride(setting, from_noise=True), setting.sampler, variance=variance)
         images = images_of_model(
             self.model,
             options,
@@ -119,7 +129,8 @@ class Study:
             "bits": None,
         }
         if setting.sampler == "ancestral":
-            for row["bits"] in self._bits(self.model.diffusion.strided(stride), variance):
+            scored = self.model.diffusion.strided(self._stride(setting, from_noise=False))
+            for row["bits"] in self._bits(scored, variance):
                 if row["bits"] is None:
                     yield None
         yield row
@@ -147,11 +158,11 @@ class Study:
         score = total.result(diffusion)
         yield {"mean": score.total.mean, "error": score.total.error}
 
-    def _stride(self, setting: Setting) -> Stride | None:
+    def _stride(self, setting: Setting, *, from_noise: bool) -> Stride | None:
         if setting.stride == WHOLE:
             return str(setting.steps)
         if setting.stride == "planned":
-            return self.plan.chain(setting.steps, setting.variance)
+            return self.plan.chain(setting.steps, setting.variance, from_noise=from_noise)
         return f"{'' if setting.stride == 'uniform' else setting.stride}{setting.steps}"
 
     def _variance(self, setting: Setting) -> VarianceChoice | None:

@@ -42,7 +42,12 @@ NAMES = {
 }
 MOST = {"fd": 100.0, "bits": 3.0}
 """Times the whole chain's value: what is worse is cut off."""
-STRIDES = {"uniform": "evenly spaced steps", "quadratic": "quadratic steps", "planned": "planned steps"}
+STRIDES = {
+    "uniform": "evenly spaced steps",
+    "ddim": "every n-th step",
+    "quadratic": "quadratic steps",
+    "planned": "planned steps",
+}
 
 
 def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
