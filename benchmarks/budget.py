@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import stats
 
 from benchmarks.quality import RESULTS
 from iddpm.checkpoints.run import load
@@ -131,7 +132,9 @@ def page(results: list[dict[str, Any]]) -> str:
     ]
     for each in results:
         own = "" if each["pass_spread"] is None else f"±{1.96 * each['pass_spread']:.4f}"
-        exact = "" if each["exact_error"] is None else f"±{1.96 * each['exact_error']:.4f}"
+        exact = ""
+        if each["exact_error"] is not None:
+            exact = f"±{stats.t.ppf(0.975, each['passes'] - 1) * each['exact_error']:.4f}"
         lines.append(
             f"| {each['data']} | {each['T']:,} | {each['items']} | {each['error']:g} |"
             f" {100 * each['covered'] / each['trials']:.1f} % of {each['trials']} | {each['evaluations']:,.0f} |"
@@ -155,14 +158,15 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--error", type=float, nargs="+", default=[0.01])
     parser.add_argument("--count", type=int, default=64)
-    parser.add_argument("--trials", type=int, nargs="+", default=[200], help="as many numbers as errors")
+    parser.add_argument("--trials", type=int, nargs="+", default=[200], help="one number, or one for each error")
     parser.add_argument("--passes", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=0, help=f"of the {NEAR} steps next to the data")
     parser.add_argument("--out", type=Path, default=RESULTS / "budget.json")
     arguments = parser.parse_args()
-    found = study(
-        arguments.run, arguments.error, arguments.count, arguments.trials, arguments.passes, arguments.repeats
-    )
+    trials = arguments.trials * len(arguments.error) if len(arguments.trials) == 1 else arguments.trials
+    if len(trials) != len(arguments.error):
+        parser.error(f"--trials: {len(trials)} numbers for {len(arguments.error)} errors; give one, or one for each")
+    found = study(arguments.run, arguments.error, arguments.count, trials, arguments.passes, arguments.repeats)
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
     key = ("data", "T", "items", "error")
     for result in found:

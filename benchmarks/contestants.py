@@ -73,6 +73,7 @@ class Ours(Contestant):
                     "num_res_blocks": size.blocks,
                     "attention_resolutions": size.attention,
                     "num_heads": size.heads,
+                    "norm_groups": 32,  # the peers'
                 },
                 "diffusion": {"num_timesteps": T},
                 "training": {"gradient_clip": 1.0, "precision": self.precision, **training},

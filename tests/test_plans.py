@@ -23,6 +23,20 @@ class Watched(JumpStatistics):
 seen: dict[int, list[Tensor]] = {}
 
 
+def test_class_conditional_networks_are_told_the_classes() -> None:
+    config = preset("digits")
+    small = config.network.model_copy(
+        update={"channels": 32, "channel_multipliers": (1,), "attention_resolutions": (), "classes": True}
+    )
+    splits = open_source(config.data)
+    assert splits.validation is not None
+    model = Model.fresh(config.model_copy(update={"network": small}), splits.spec)  # refuses a call without them
+    statistics = JumpStatistics(model.diffusion.strided("3"))
+    done = list(jump_statistics(model, splits.validation, statistics, count=3, seed=0, clip=True, batch_size=2))
+    assert done == [False, False, True] * 2
+    assert statistics.count == 3
+
+
 def test_an_item_has_the_same_noise_at_every_step() -> None:
     """With noise of their own, some steps would look better than their neighbours, and plans be of luck."""
     config = preset("digits")
