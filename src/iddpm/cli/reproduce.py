@@ -127,7 +127,7 @@ def _data(arguments: ReproduceArguments) -> DataConfig | None:
         return None
     known = PRESETS[arguments.data].config.data if arguments.data in PRESETS else DataConfig(source=arguments.data)
     data = known if arguments.size is None else known.model_copy(update={"size": arguments.size})
-    from iddpm.experiments.diffusion_run import opened
+    from iddpm.experiments.opened import opened
 
     try:
         opened(data)  # a mistake is told of before any work

@@ -19,7 +19,7 @@ from iddpm.data import ArrayDataset, open_source, quantize
 from iddpm.data import scale as scaled
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
-from iddpm.experiments.diffusion_run import DiffusionRun, opened, spec_of
+from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import (
     JSON,
     Cell,
@@ -36,6 +36,7 @@ from iddpm.experiments.figures import tidy
 from iddpm.experiments.gan import LATENT, Discriminator, Generator, discriminator_loss, generator_loss
 from iddpm.experiments.measures import Judged, judged
 from iddpm.experiments.names import ScaleName
+from iddpm.experiments.opened import opened, spec_of
 from iddpm.experiments.rivals import Learner, average, flops, module_state, steps_done, train
 from iddpm.experiments.scales import Scale
 from iddpm.experiments.verdicts import compared, higher, mean_and_error, plus_minus

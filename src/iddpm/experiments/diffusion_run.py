@@ -12,8 +12,8 @@ from typing import Any
 
 from iddpm.checkpoints.run import RunDirectory, load
 from iddpm.config import Config, DataConfig, DatasetSpec, Section, TrainingConfig
-from iddpm.data import Splits, open_source
 from iddpm.experiments.experiment import JSON, Progress, Subject
+from iddpm.experiments.opened import opened, spec_of
 from iddpm.model import Model
 from iddpm.speed import count_flops
 from iddpm.training import Session, Stepped
@@ -69,17 +69,6 @@ class DiffusionRun(Subject):
 def _flops_of(config: Config, spec: DatasetSpec) -> int:
     """Of a step, for an image of its batch."""
     return count_flops(config, spec).training
-
-
-@cache
-def opened(data: DataConfig) -> Splits:
-    """The data, read once."""
-    return open_source(data)
-
-
-def spec_of(data: DataConfig) -> DatasetSpec:
-    """What the data is; it is not opened where the configuration tells."""
-    return data.expected_spec() or opened(data).spec
 
 
 def flags(config: Config, preset_name: str) -> list[str]:

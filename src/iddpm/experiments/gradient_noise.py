@@ -18,7 +18,7 @@ from iddpm.config import Config
 from iddpm.data import scale as scaled
 from iddpm.diffusion import LossSecondMoment, TimestepSampler, diffuse
 from iddpm.diffusion.randomness import mixed_seed
-from iddpm.experiments.diffusion_run import DiffusionRun, opened
+from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import (
     JSON,
     Cell,
@@ -33,6 +33,7 @@ from iddpm.experiments.experiment import (
 from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits
 from iddpm.experiments.names import ScaleName
+from iddpm.experiments.opened import opened
 from iddpm.experiments.scales import ObjectiveName, Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
 from iddpm.model import Model

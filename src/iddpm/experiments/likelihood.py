@@ -19,11 +19,12 @@ from iddpm.config import DataConfig, DatasetSpec
 from iddpm.data.dataset import Levels
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.experiments.autoregressive import MODELS, Autoregressive
-from iddpm.experiments.diffusion_run import DiffusionRun, opened, spec_of
+from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import JSON, Cell, Experiment, Measure, Measured, Outcome, Progress, Subject, Table
 from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits
 from iddpm.experiments.names import ScaleName
+from iddpm.experiments.opened import opened, spec_of
 from iddpm.experiments.rivals import Learner, average, flops, module_state, steps_done, train
 from iddpm.experiments.scales import Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus

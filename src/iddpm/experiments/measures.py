@@ -19,8 +19,9 @@ from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures, FeatureNetwork
 from iddpm.evaluation.scores import Scores, distance, score_sets
 from iddpm.evaluation.statistics import Statistics
-from iddpm.experiments.diffusion_run import DiffusionRun, opened
+from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import JSON, Measure, Progress, Subject, digest
+from iddpm.experiments.opened import opened
 from iddpm.experiments.places import Places
 from iddpm.experiments.store import claimed
 from iddpm.judging import ImageSet, collect, default_features, images_of_data, images_of_model

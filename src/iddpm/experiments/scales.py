@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from iddpm.config import Config, DataConfig, NetworkConfig, ObjectiveConfig, TrainingConfig
-from iddpm.experiments.diffusion_run import spec_of
 from iddpm.experiments.names import ScaleName
+from iddpm.experiments.opened import spec_of
 from iddpm.presets import preset
 
 TINY_SIDE = 8
