@@ -4,8 +4,8 @@
         [--repeats 0]
 
 The exact value is the mean of so many whole passes over the same held-out items, each with noise of its own; the steps
-next to the data, whose terms vary most with the noise, are repeated more often. Adds to docs/results/budget.json, and
-makes budget.md of it.
+next to the data, whose terms vary most with the noise, are repeated more often. What is done is kept in RUN/budget, so
+that an interrupted study goes on. Adds to docs/results/budget.json, and makes budget.md of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import json
 import math
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,9 @@ from iddpm.checkpoints.run import load
 from iddpm.data import Dataset, open_source, scale
 from iddpm.diffusion import SeededNoise, single_terms
 from iddpm.diffusion.randomness import mixed_seed
-from iddpm.estimation import estimate_bound
+from iddpm.estimation import BoundEstimate, estimate_bound
 from iddpm.experiments.diffusion_run import DiffusionRun
+from iddpm.files import write_json
 from iddpm.model import Model
 from iddpm.scoring import score
 
@@ -40,23 +43,40 @@ NEAR = 64
 
 @dataclass(frozen=True)
 class Exact:
-    """The bound of the items, the standard error that noise leaves it, and how much whole passes differ (or None)."""
+    """The bound of the items, the standard error that noise leaves it, and how much whole passes differ."""
 
     mean: float
-    error: float | None
-    pass_spread: float | None
+    error: float
+    pass_spread: float
 
 
-def exact_bound(model: Model, held_out: Dataset, count: int, passes: int, repeats: int) -> Exact:
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What `make` gives, as JSON in a file: made once."""
+    if not path.exists():
+        write_json(path, make())
+        print(path.stem, file=sys.stderr, flush=True)
+    return json.loads(path.read_text())
+
+
+def exact_bound(run: Path, model: Model, held_out: Dataset, count: int, passes: int, repeats: int) -> Exact:
     """From whole passes, and `repeats` further ones over the `NEAR` first steps."""
-    scores = [score(model, held_out, count=count, seed=OTHER_SEEDS + each, batch_size=128) for each in range(passes)]
-    near = min(NEAR, len(scores[0].terms))
-    firsts = [sum(each.terms[:near]) for each in scores]
-    far = [each.total.mean - first for each, first in zip(scores, firsts, strict=True)]
-    firsts += [_near_bits(model, held_out, count, near, repeat) for repeat in range(repeats)]
+    near = min(NEAR, len(model.diffusion.schedule))
+
+    def whole(seed: int) -> tuple[float, float]:
+        found = score(model, held_out, count=count, seed=OTHER_SEEDS + seed, batch_size=128)
+        first = sum(found.terms[:near])
+        return first, found.total.mean - first
+
+    found = [kept(run / f"budget/{count} items, pass {each}.json", partial(whole, each)) for each in range(passes)]
+    firsts, far = [first for first, _ in found], [rest for _, rest in found]
+    firsts += [
+        kept(
+            run / f"budget/{count} items, first {near} steps, {repeat}.json",
+            partial(_near_bits, model, held_out, count, near, repeat),
+        )
+        for repeat in range(repeats)
+    ]
     mean = statistics.mean(far) + statistics.mean(firsts)
-    if passes < 2:
-        return Exact(mean, None, None)
     of_far, of_near = statistics.variance(far), statistics.variance(firsts)
     return Exact(mean, math.sqrt(of_far / passes + of_near / len(firsts)), math.sqrt(of_far + of_near))
 
@@ -80,24 +100,27 @@ def study(
     model = load(run)
     held_out = open_source(model.config.data).validation
     assert held_out is not None
-    exact = exact_bound(model, held_out, count, passes, repeats)
+    exact = exact_bound(run, model, held_out, count, passes, repeats)
     print(exact, file=sys.stderr, flush=True)
     known = {"exact": exact.mean, "exact_error": exact.error, "pass_spread": exact.pass_spread}
     known |= {"passes": passes, "repeats": repeats}
     return [
-        {**asked(model, held_out, exact, error, count, many), **known}
+        {**asked(run, model, held_out, exact, error, count, many), **known}
         for error, many in zip(errors, trials, strict=True)
     ]
 
 
-def asked(model: Model, held_out: Dataset, exact: Exact, error: float, count: int, trials: int) -> dict[str, Any]:
+def asked(
+    run: Path, model: Model, held_out: Dataset, exact: Exact, error: float, count: int, trials: int
+) -> dict[str, Any]:
     """Estimates to within `error`, again and again."""
-    found = []
-    for seed in range(trials):
+
+    def trial(seed: int) -> dict[str, Any]:
         *_, last = estimate_bound(model, held_out, model.diffusion, error=error, count=count, seed=seed, batch_size=128)
-        found.append(last)
-        if seed % 20 == 19:
-            print(f"{seed + 1}/{trials}", file=sys.stderr, flush=True)
+        return vars(last)
+
+    names = [f"budget/{count} items, within {error}, {seed}.json" for seed in range(trials)]
+    found = [BoundEstimate(**kept(run / name, partial(trial, seed))) for seed, name in enumerate(names)]
     covered = sum(abs(each.mean - exact.mean) <= each.half_width for each in found)
     return {
         "data": f"{model.config.data.source}, {'x'.join(map(str, model.spec.size))}",
@@ -131,10 +154,8 @@ def page(results: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in results:
-        own = "" if each["pass_spread"] is None else f"±{1.96 * each['pass_spread']:.4f}"
-        exact = ""
-        if each["exact_error"] is not None:
-            exact = f"±{stats.t.ppf(0.975, each['passes'] - 1) * each['exact_error']:.4f}"
+        own = f"±{1.96 * each['pass_spread']:.4f}"
+        exact = f"±{stats.t.ppf(0.975, each['passes'] - 1) * each['exact_error']:.4f}"
         lines.append(
             f"| {each['data']} | {each['T']:,} | {each['items']} | {each['error']:g} |"
             f" {100 * each['covered'] / each['trials']:.1f} % of {each['trials']} | {each['evaluations']:,.0f} |"
@@ -163,6 +184,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=0, help=f"of the {NEAR} steps next to the data")
     parser.add_argument("--out", type=Path, default=RESULTS / "budget.json")
     arguments = parser.parse_args()
+    if arguments.passes < 2:
+        parser.error("--passes: at least 2, whose difference says how exact their mean is")
     trials = arguments.trials * len(arguments.error) if len(arguments.trials) == 1 else arguments.trials
     if len(trials) != len(arguments.error):
         parser.error(f"--trials: {len(trials)} numbers for {len(arguments.error)} errors; give one, or one for each")
