@@ -83,8 +83,7 @@ DATA = {
     "digits": Data("", "--count 150", "--steps 5 10 16 25 50 --items 150 --count 1000", 150, {16: 0.05}),
     "photos": Data(
         "--data.size 16 --network.channels 16 --network.channel-multipliers 1 2 --network.num-res-blocks 1"
-        " --network.attention-resolutions 8 --objective.vlb-weight 0.03"  # a short training, as the digits' is
-        " --training.steps 1500 --training.learning-rate 2e-3 --training.decay"
+        " --network.attention-resolutions 8 --training.steps 1500 --training.learning-rate 2e-3 --training.decay"
         " --training.warmup-steps 100 --training.ema-rates 0.995 --training.validate-every 0 --training.sample-every 0",
         "--count 96 --longest 50",
         "--steps 10 16 25 32 --items 32 --count 200"
