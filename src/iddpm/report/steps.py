@@ -84,11 +84,12 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     panels[0, 0].text(
-        0.02,
-        0.02,
+        0.97,
+        0.94,
         f"line and band: the whole chain, {whole['steps']} steps",
         transform=panels[0, 0].transAxes,
         fontsize=8,
+        horizontalalignment="right",
     )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
