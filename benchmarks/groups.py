@@ -97,8 +97,8 @@ def main() -> None:
         "",
         f"*64 samples each, not chosen, of the cosine runs of seed 0: channels a group {', '.join(GROUPS.values())}.*",
         "",
-        "A channel that is normalised alone loses its mean, and an image loses its colour with the means of all channels.",
-        "The authors' 32 groups join four channels of a network of 128, and none of a network of 32.",
+        "A channel that is normalised alone loses its mean, and with the means of all channels an image loses its",
+        "colour. The authors' 32 groups join four channels of a network of 128, and none of a network of 32.",
     ]
     (arguments.out / "groups.md").write_text("\n".join(lines) + "\n")
     save_image(arguments.out / "groups.png", picture(store, [cells[groups, "cosine", 0] for groups in GROUPS]))
