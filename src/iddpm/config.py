@@ -14,9 +14,9 @@ from iddpm.errors import UserError
 FORMAT_VERSION = 2
 """Of `config.json` and of a model's own description."""
 READABLE = (1, 2)
-"""Versions that are understood; a file of another one is refused, not guessed at. In the first one all normalisation
+"""Versions that are understood; a file of another one is refused, not guessed at.
 
-was in 32 groups, or as many as divide the channels.
+In the first one all normalisation was in 32 groups, or as many as divide the channels.
 """
 
 Count = Annotated[int, Field(ge=1)]

@@ -163,13 +163,13 @@ def _tell_what_it_replaces(path: Path, stored: StoredPlan) -> None:
     with suppress(UserError):  # a damaged one, or one of another version, is no loss
         known = StoredPlan.load(path)
         before, now = (
-            f"chose up to {len(each.plans['model'])} of {len(each.timesteps)} steps on {each.about['count']} items"
+            f"up to {len(each.plans['model'])} of {len(each.timesteps)} steps on {each.about['count']} items"
             for each in (known, stored)
         )
         if known.subject != stored.subject:
             say(f"plan: {path} was for other weights or other clipping; it is replaced")
         elif before != now:
-            say(f"plan: {path} {before}; it is replaced by one that {now.replace('chose', 'chooses')}")
+            say(f"plan: {path} chose {before}; it is replaced by one that chooses {now}")
 
 
 class _Kept:

@@ -117,9 +117,8 @@ class UNet(nn.Module):
         timestep_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        num_heads_up = num_heads_up or num_heads
+        heads = (num_heads, num_heads_up or num_heads)
         strides = (1, 2, 2) if len(size) == 3 and not halve_depth else (2,) * len(size)
-        heads = (num_heads, num_heads_up)
         _check_shape(size, strides, channels, channel_multipliers, attention_resolutions, heads, norm_groups)
         self.size = tuple(size)
         self.strides = strides
@@ -137,7 +136,6 @@ class UNet(nn.Module):
         )
         attention = partial(Attention, norm_groups=norm_groups)
         widths = [multiplier * channels for multiplier in channel_multipliers]
-        attends = [size[-1] // 2**level in attention_resolutions for level in range(self.num_levels)]
         down, up = (
             partial(kind, strides=strides, convolutional=convolutional_resampling) for kind in (Downsample, Upsample)
         )
@@ -146,13 +144,13 @@ class UNet(nn.Module):
         self.class_embedding = nn.Embedding(num_classes, embedding_size) if num_classes else None
         stem = convolution(len(size), in_channels, channels)
         levels = [
-            Level(residual, attention, width, heads=num_heads if at else None)
-            for width, at in zip(widths, attends, strict=True)
+            Level(residual, attention, width, heads[0] if size[-1] // 2**number in attention_resolutions else None)
+            for number, width in enumerate(widths)
         ]
         self.encoder, skipped = _encoder(stem, channels, levels, num_res_blocks, down)
         inner = widths[-1]
-        self.middle = Stage(residual(inner, inner), attention(inner, num_heads), residual(inner, inner))
-        levels = [level._replace(heads=num_heads_up if level.heads else None) for level in levels]
+        self.middle = Stage(residual(inner, inner), attention(inner, heads[0]), residual(inner, inner))
+        levels = [level._replace(heads=heads[1] if level.heads else None) for level in levels]
         self.decoder = _decoder(levels, skipped, num_res_blocks, up)
         self.norm_out = group_norm(widths[0], norm_groups)
         self.conv_out = zeroed(convolution(len(size), widths[0], out_channels))
