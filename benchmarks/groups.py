@@ -79,7 +79,7 @@ def main() -> None:
     lines = [
         "# Channels that are normalised together",
         "",
-        f"`python -m benchmarks.groups` made this page from {arguments.seeds} seed(s) of each: 8x8 crops of photographs,",
+        f"`python -m benchmarks.groups --seeds {arguments.seeds}` made this page: 8x8 crops of photographs,",
         "networks of 16 and 32 channels at their two levels, T = 4,000, L_hybrid, 1,200 steps (the ablation's runs).",
         "",
         "| channels a group | schedule | bits/dim | FD |",
