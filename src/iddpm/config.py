@@ -208,7 +208,7 @@ class TrainingConfig(Section):
     checkpoint_every: Count = 5000
     """Steps between checkpoints; there is one at the end, and at an interruption, in any case."""
     keep_checkpoints: Count = 3
-    """How many of the newest checkpoints stay."""
+    """How many of the newest checkpoints stay, and of the newest that are due every `checkpoint_every` steps."""
 
 
 class Config(Section):

@@ -42,6 +42,24 @@ def test_a_values_distribution_depends_on_values_before_it_alone(kind: str) -> N
 
 
 @pytest.mark.parametrize("kind", list(MODELS))
+def test_a_values_distribution_depends_on_all_values_before_it(kind: str) -> None:
+    """No blind spot: the last pixel's, and one's in the middle, whose row above goes on to its right."""
+    torch.manual_seed(0)
+    spec = DatasetSpec(channels=3, size=(8, 8), levels=7)
+    network = MODELS[kind](spec, 12, 5).double().eval()
+    torch.nn.init.normal_(network.last.weight, std=2.0)
+    items = torch.randint(7, (1, 3, 8, 8))
+    before = network.logits(items)
+    for channel, row, column in itertools.product(range(3), range(8), range(8)):
+        other = items.clone()
+        other[0, channel, row, column] = (other[0, channel, row, column] + 3) % 7
+        changed = (network.logits(other) != before).any(dim=1)[0]
+        for at in ((2, 7, 7), (1, 4, 2)):
+            is_before = (row, column, channel) < (at[1], at[2], at[0])
+            assert bool(changed[at]) == is_before
+
+
+@pytest.mark.parametrize("kind", list(MODELS))
 def test_channels_of_a_pixel_see_those_before_them(kind: str) -> None:
     network = model(kind)
     items = torch.zeros(1, 3, 4, 4, dtype=torch.long)

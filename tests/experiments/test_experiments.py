@@ -6,9 +6,11 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from iddpm.build import build_network
 from iddpm.checkpoints.run import RunDirectory
 from iddpm.cli import reproduce
 from iddpm.cli.main import main
@@ -27,7 +29,9 @@ from iddpm.experiments import (
 from iddpm.experiments.catalogue import EXPERIMENTS
 from iddpm.experiments.diffusion_run import DiffusionRun, flags
 from iddpm.experiments.experiment import Cell, Label, Outcome
+from iddpm.experiments.gan_run import GanRun
 from iddpm.experiments.names import NAMES
+from iddpm.experiments.opened import opened
 from iddpm.experiments.page import plain, write
 from iddpm.experiments.scales import Scale, paper, quiet, scale_of, small, tiny, varied
 from iddpm.experiments.store import Store
@@ -61,7 +65,9 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> Scale:
     monkeypatch.setattr(ablation, "LENGTHS", (30, 40))
     monkeypatch.setattr(gradient_noise, "LENGTH", {"tiny": 10})
     monkeypatch.setattr(gradient_noise, "BATCHES", 4)
-    monkeypatch.setattr(likelihood, "SIZES", {"tiny": {"PixelCNN": (6, 1), "transformer": (8, 1)}})
+    monkeypatch.setattr(
+        likelihood, "SIZES", {"tiny": {kind: likelihood.Settings(8, 1) for kind in ("PixelCNN", "transformer")}}
+    )
     monkeypatch.setattr(schedules, "SKIPPED", (0.0, 0.2))
     monkeypatch.setattr(steps, "COUNTS", {"tiny": (2, 3, 4, 5, 6, 7)})
     monkeypatch.setattr(measures, "REFERENCE", 200)
@@ -145,7 +151,7 @@ def test_a_printed_command_makes_the_very_run(scale: Scale) -> None:
 
 
 def test_a_rival_goes_on_exactly_where_it_was(smaller: Scale, tmp_path: Path) -> None:
-    run = likelihood.AutoregressiveRun("PixelCNN", 6, 1, smaller.base.data, 6, 4, 0)
+    run = likelihood.AutoregressiveRun("PixelCNN", likelihood.Settings(6, 1), smaller.base.data, 6, 4, 0)
     for _ in rivals.train(likelihood._Learner(run), tmp_path / "whole", 6, 2):
         pass
     halves = rivals.train(likelihood._Learner(run), tmp_path / "halves", 6, 2)
@@ -160,6 +166,58 @@ def test_a_rival_goes_on_exactly_where_it_was(smaller: Scale, tmp_path: Path) ->
     for name in ("network", "average"):
         whole, halved = (rivals.module_state(tmp_path / each, name) for each in ("whole", "halves"))
         assert all(torch.equal(whole[key], halved[key]) for key in whole)
+
+
+def test_rivals_have_the_same_budget() -> None:
+    cells = EXPERIMENTS["likelihood"]().cells(tiny(), 1)
+    ours, _, *rivals_of_it = [cell.subject for cell in cells]
+    for rival in rivals_of_it:
+        assert isinstance(rival, likelihood.AutoregressiveRun)
+        step = rival.flops() / rival.steps
+        assert 0 <= ours.flops() - rival.flops() < step
+    diffusion, gan = [cell.subject for cell in EXPERIMENTS["coverage"]().cells(tiny(), 1)]
+    assert isinstance(gan, GanRun)
+    assert 0 <= diffusion.flops() - gan.flops() < gan.flops() / gan.steps
+
+
+def test_an_ablation_run_costs_its_convolutions() -> None:
+    """A count by hand of the 3x3 convolutions alone is most of what torch counts, and not more."""
+    run = EXPERIMENTS["ablation"]().cells(tiny(), 1)[0].subject
+    assert isinstance(run, DiffusionRun)
+    training = run.config.training
+    network = build_network(run.config, opened(run.config.data).spec)
+    sides = {16: 64, 32: 16}  # pixels at the two levels, by channels
+    forward = 2 * sum(
+        each.weight.numel() * sides[each.out_channels]
+        for each in network.modules()
+        if isinstance(each, torch.nn.Conv2d) and each.out_channels in sides
+    )
+    counted = run.flops() / (training.steps * training.batch_size)
+    assert 3 * forward * 0.8 < counted < 3 * forward * 1.6
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+def test_every_experiment_is_laid_out_on_other_data(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", images=rng.integers(0, 256, (64, 16, 16, 3), dtype=np.uint8), labels=np.arange(64) % 2)
+    for source in (DataConfig(source="photos", size=16, channels=3), DataConfig(source=f"npz:{tmp_path}/x.npz")):
+        scale = scale_of("tiny", source)
+        for cell in EXPERIMENTS[name]().cells(scale, 1):
+            assert cell.subject.flops() > 0
+    assert scale.classes.network.classes
+    assert not scale_of("tiny", DataConfig(source="photos", size=16, channels=3)).classes.network.classes
+
+
+def test_a_run_without_its_last_validation_is_not_made(smaller: Scale, tmp_path: Path) -> None:
+    run = EXPERIMENTS["gradient-noise"]().cells(smaller, 1)[0].subject
+    list(run.make(tmp_path))
+    assert run.is_made(tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert "validation_bits" in lines[-1]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    assert not run.is_made(tmp_path)
+    list(run.make(tmp_path))
+    assert run.is_made(tmp_path)
 
 
 def test_other_data_replaces_the_scales_own() -> None:
@@ -207,7 +265,7 @@ def test_helpers_work_and_conclude_nothing(
         def __init__(self, words: list[str], env: dict[str, str], stdout: int) -> None:
             told.append(words)
             environment.update(env)
-            monkeypatch.setenv(reproduce.WORKER, "1")
+            monkeypatch.setenv(reproduce.WORKER, env[reproduce.WORKER])
             assert main(words[3:]) == 0
             monkeypatch.delenv(reproduce.WORKER)
             assert capsys.readouterr().out == ""
@@ -222,7 +280,7 @@ def test_helpers_work_and_conclude_nothing(
     assert main(words) == 0
     torch.set_num_threads(threads)
     assert told == [[sys.executable, "-m", "iddpm", *words]]
-    assert environment[reproduce.WORKER] == "1"
+    assert environment[reproduce.WORKER] == "bound-by-step"
     said = capsys.readouterr()
     assert "holds" in said.out
     assert said.out.splitlines()[-1] == str(tmp_path / "bound-by-step-tiny.md")
@@ -232,6 +290,10 @@ def test_commands_for_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["reproduce", "ablation", "--runs", str(tmp_path), "--print-commands", "--seeds", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 12
+    assert main(["reproduce", "all", "--runs", str(tmp_path), "--print-commands", "--seeds", "1"]) == 0
+    everything = capsys.readouterr().out.splitlines()
+    assert len(set(everything)) == len(everything)
+    assert set(lines) < set(everything)
     assert all(line.startswith("iddpm train cifar10 --run ") for line in lines)
     assert not any(tmp_path.iterdir())
 

@@ -3,12 +3,30 @@
 import numpy as np
 import pytest
 
-from iddpm.experiments.scaling import fit
+from iddpm.experiments.scaling import _predicted, fit
+
+COMPUTE = np.array([1.0, 2.0, 4.5, 9.0]) * 1e12
+KNOWN = 2.5 + 3.0 * (COMPUTE / 1e12) ** -0.6
 
 
 def test_a_law_is_found_again_and_goes_on() -> None:
-    compute = np.array([1.0, 2.0, 4.5, 9.0]) * 1e12
-    known = 2.5 + 3.0 * (compute / 1e12) ** -0.6
-    law = fit(compute[:3].tolist(), known[:3].tolist())
-    assert float(law(compute[3:])[0]) == pytest.approx(known[3], rel=1e-3)
+    law = fit(COMPUTE[:3], KNOWN[:3, None])
+    assert float(law(COMPUTE[3:])[0]) == pytest.approx(KNOWN[3], rel=1e-3)
     assert law.a == pytest.approx(2.5, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("noise", "last", "verdict"),
+    [(0.0005, 1.0, "holds"), (0.0005, 1.2, "does not hold"), (0.01, 1.0, "undecided"), (0.0, 1.0, "holds")],
+)
+def test_a_prediction_is_told_with_what_seeds_leave_open(noise: float, last: float, verdict: str) -> None:
+    random = np.random.default_rng(0)
+    known = KNOWN[:, None] * (1 + noise * random.standard_normal((4, 5)))
+    known[-1] *= last
+    assert _predicted("bits", 24, COMPUTE, known).verdict == verdict
+
+
+def test_one_seed_decides_nothing() -> None:
+    finding = _predicted("fd", 24, COMPUTE, KNOWN[:, None])
+    assert finding.verdict == "undecided"
+    assert "one seed" in finding.statistic

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from iddpm.checkpoints.run import RunDirectory
 from iddpm.experiments.experiment import JSON, Cell, Measure, Progress, Subject
 from iddpm.experiments.store import Store, claimed
 
@@ -100,3 +101,13 @@ def test_a_cell_that_another_works_on_is_left_to_it(tmp_path: Path) -> None:
     for _ in events:
         pass
     assert done == ["made 2", "measured 2", "made 1", "measured 1"]
+
+
+def test_a_run_that_is_trained_by_itself_is_left_to_it(tmp_path: Path) -> None:
+    """As on a cluster, by a command that --print-commands gave."""
+    free = RunDirectory(tmp_path).lock()
+    with claimed(tmp_path) as ours:
+        assert not ours
+    free()
+    with claimed(tmp_path) as ours:
+        assert ours

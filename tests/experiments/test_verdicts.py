@@ -22,6 +22,7 @@ def test_a_paired_test_is_scipys() -> None:
         ([(1.2, 1.0), (2.1, 2.0), (3.4, 3.0), (1.6, 1.5)], "does not hold"),
         ([(1.0, 1.2), (2.3, 2.0), (3.0, 3.1), (1.6, 1.6)], "undecided"),
         ([(1.0, 2.0)], "undecided"),
+        ([(1.0, 1.0), (2.0, 2.0)], "undecided"),
     ],
 )
 def test_the_contrary_and_the_unclear(pairs: list[tuple[float, float]], verdict: str) -> None:

@@ -220,6 +220,15 @@ def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     assert [path.name for path in RunDirectory(tmp_path).checkpoints()] == ["step-00000004", "step-00000005"]
 
 
+def test_checkpoints_of_interruptions_do_not_push_out_the_regular_ones(tmp_path: Path) -> None:
+    config = tiny(training={"steps": 6, "checkpoint_every": 2, "keep_checkpoints": 3})
+    splits = open_source(config.data)
+    for _ in range(6):  # stopped after every step
+        list(train(config, splits, tmp_path, stop=lambda: True))
+    kept = [path.name for path in RunDirectory(tmp_path).checkpoints()]
+    assert kept == ["step-00000002", "step-00000004", "step-00000005", "step-00000006"]
+
+
 def test_strides_longer_than_the_chain_are_refused_before_training(tmp_path: Path) -> None:
     config = tiny(training={"validate_every": 2, "validate_steps": "21"})
     with pytest.raises(UserError, match="training.validate_steps: 21 is more than the chain's 20"):

@@ -56,6 +56,11 @@ class TrainingState:
     window: Mapping[str, Tensor]
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint's name tells."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 class RunDirectory:
     """`runs/<name>`: config.json, metrics.jsonl, samples/, checkpoints/, report.html."""
 
@@ -135,7 +140,10 @@ class RunDirectory:
         return checkpoint
 
     def save(self, config: Config, spec: DatasetSpec, state: TrainingState) -> Path:
-        """A checkpoint of `state`, whole or not at all; then forget those beyond `keep_checkpoints`."""
+        """A checkpoint of `state`, whole or not at all; then forget those beyond `keep_checkpoints`.
+
+        Those of interruptions do not push out the regular ones.
+        """
         folder = self.path / "checkpoints" / f"step-{state.step:08d}"
         with replacing(folder) as building:
             shutil.rmtree(building, ignore_errors=True)
@@ -148,7 +156,10 @@ class RunDirectory:
             save_file(flat, building / "training.safetensors", {"step": str(state.step)})
         with replacing(folder.parent / "latest") as beside:
             beside.write_text(folder.name + "\n")
-        kept = [path for path in self.checkpoints() if path.name <= folder.name][-config.training.keep_checkpoints :]
+        training = config.training
+        known = [path for path in self.checkpoints() if path.name <= folder.name]
+        regular = [path for path in known if step_of(path) % training.checkpoint_every == 0]
+        kept = known[-training.keep_checkpoints :] + regular[-training.keep_checkpoints :]
         for old in [*self.checkpoints(), *folder.parent.glob(".step-*.part")]:
             if old not in kept:  # older ones, those of a branch that was left, and what a kill cut short
                 shutil.rmtree(old, ignore_errors=True)

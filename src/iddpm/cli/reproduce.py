@@ -25,11 +25,12 @@ from iddpm.presets import PRESETS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from iddpm.experiments.experiment import Cell, Measured
+    from iddpm.experiments.experiment import Cell, Experiment, Measured
+    from iddpm.experiments.scales import Scale
     from iddpm.experiments.store import Store
 
 WORKER = "IDDPM_REPRODUCE_WORKER"
-"""Set for processes that help another one: they work on its cells, and conclude nothing."""
+"""The experiment's name, for processes that help another one: they work on its cells, and conclude nothing."""
 PATIENCE = 5.0
 """Seconds that a helper has to end by itself."""
 DESCRIPTION = "Rerun one of the paper's experiments; the same command again goes on.\n\nexperiments:\n" + "\n".join(
@@ -62,7 +63,7 @@ class ReproduceArguments:
     print_commands: bool = False
     """Print the command of every training run that is not there yet, for a cluster, and end."""
     json: bool = False
-    """Print findings as one JSON object."""
+    """Print the findings of each experiment as a JSON object on a line."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -77,34 +78,41 @@ def run(words: Sequence[str]) -> int:
     for place in arguments.samples:
         if not Path(place).exists():
             raise UserError(f"--samples: {place} does not exist; name a folder, a zip or an npz file")
-    if arguments.samples and arguments.name != "coverage":
+    if arguments.samples and arguments.name not in ("coverage", "all"):
         raise UserError(f"--samples: is for coverage, not for {arguments.name}; leave it out")
     if arguments.size is not None and arguments.data is None:
         raise UserError("--size: is for --data; name some, e.g. --data photos")
-    for name in NAMES if arguments.name == "all" else [arguments.name]:
-        _reproduce(name, arguments, words)
-    return 0
-
-
-def _reproduce(name: str, arguments: ReproduceArguments, words: Sequence[str]) -> None:
     from iddpm.experiments.catalogue import EXPERIMENTS
-    from iddpm.experiments.page import compute, plain, write
     from iddpm.experiments.scales import scale_of
     from iddpm.experiments.store import Store
 
-    experiment = EXPERIMENTS[name]()
-    scale = scale_of(arguments.scale, _data(arguments))
-    scale = replace(scale, given=arguments.samples)
-    cells = experiment.cells(scale, arguments.seeds or scale.seeds)
+    scale = replace(scale_of(arguments.scale, _data(arguments)), given=arguments.samples)
+    seeds = arguments.seeds or scale.seeds
+    chosen = list(NAMES) if arguments.name == "all" else [arguments.name]
+    # All are laid out before the first begins, so that a mistake is told of then.
+    cells = {name: EXPERIMENTS[name]().cells(scale, seeds) for name in chosen}
     store = Store(Path(arguments.runs))
     if arguments.print_commands:
-        _print_commands(store, cells)
-        return
-    if WORKER in os.environ:
-        with StopSignal("saving where the run is") as stop, closing(store.work(cells)) as work:
-            for _ in work:
-                stop.obey()
-        return
+        _print_commands(store, [cell for each in cells.values() for cell in each])
+    elif WORKER in os.environ:
+        _help(store, cells[os.environ[WORKER]])
+    else:
+        for name in chosen:
+            _reproduce(EXPERIMENTS[name](), scale, cells[name], store, arguments, words)
+    return 0
+
+
+def _reproduce(
+    experiment: Experiment,
+    scale: Scale,
+    cells: list[Cell],
+    store: Store,
+    arguments: ReproduceArguments,
+    words: Sequence[str],
+) -> None:
+    from iddpm.experiments.page import compute, plain, write
+
+    name = experiment.name
     measured = _all(name, store, cells, _jobs(arguments, len(cells)), words)
     outcome = experiment.conclude(scale, measured)
     folder = Path(arguments.out) if arguments.out else store.root
@@ -150,7 +158,7 @@ def _all(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequence[
     done = sum(store.measured(cell) is not None for cell in cells)
     if done:
         say(f"{name}: {done} of {len(cells)} runs are there already")
-    with _helpers(name, min(jobs, len(cells) - done) - 1, jobs, words):
+    with _helpers(name, min(jobs, len(cells) - done) - 1, words):
         signals = StopSignal("saving where a run is; a measurement is made again")
         with ProgressLine(name, len(cells), done) as line, signals as stop, closing(store.work(cells)) as work:
             for finished, cell, progress in work:
@@ -163,17 +171,17 @@ def _all(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequence[
 
 
 @contextmanager
-def _helpers(name: str, count: int, jobs: int, words: Sequence[str]) -> Iterator[None]:
+def _helpers(name: str, count: int, words: Sequence[str]) -> Iterator[None]:
     """Other processes that work on the same cells, each with its share of the cores."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    if count > 0:
-        import torch
+    if count <= 0:
+        yield
+        return
+    import torch
 
-        torch.set_num_threads(threads)
-    rest = list(words)
-    rest[rest.index(next(word for word in rest if word in (name, "all")))] = name
-    told = [sys.executable, "-m", "iddpm", "reproduce", *rest]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), WORKER: "1"}
+    threads, before = max(1, (os.cpu_count() or 1) // (count + 1)), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    told = [sys.executable, "-m", "iddpm", "reproduce", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), WORKER: name}
     helpers = [subprocess.Popen(told, env=environment, stdout=subprocess.DEVNULL) for _ in range(count)]
     try:
         yield
@@ -188,11 +196,19 @@ def _helpers(name: str, count: int, jobs: int, words: Sequence[str]) -> Iterator
     finally:
         for helper in helpers:
             helper.wait()
+        torch.set_num_threads(before)
+
+
+def _help(store: Store, cells: list[Cell]) -> None:
+    """Work on what another process concludes from."""
+    with StopSignal("saving where the run is") as stop, closing(store.work(cells)) as work:
+        for _ in work:
+            stop.obey()
 
 
 def _print_commands(store: Store, cells: list[Cell]) -> None:
-    for cell in cells:
-        folder = store.folder(cell.subject)
+    """Of runs that are not there yet, each once, whichever experiments share it."""
+    for folder, cell in {store.folder(cell.subject): cell for cell in cells}.items():
         command = cell.subject.command(folder)
         if command is not None and not cell.subject.is_made(folder):
             print(command)

@@ -164,8 +164,9 @@ def _figure(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, .
 def _notes(scale: Scale) -> list[str]:
     return [
         f"L_vlb is trained with {scale.vlb_timesteps} timesteps; the paper's by importance sampling.",
-        "L_simple is scored with the better of its two fixed variances.",
+        "L_simple's bits/dim are with the better of its two fixed variances, its FD is with the smaller one.",
         "A finding is tested on the means over all settings, seed by seed; the second table has each setting alone.",
         f"Bits/dim are of the whole chain, estimated from a part of its terms to within {scale.error:g} (95 %) for each"
-        f" run, with the same draws for all; FD is of {scale.samples:,} samples in {scale.sampling_steps} steps.",
+        " run, with the same draws for all of a seed.",
+        f"FD is of {scale.samples:,} samples in {scale.sampling_steps} steps.",
     ]

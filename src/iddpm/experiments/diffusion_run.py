@@ -10,14 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from iddpm.checkpoints.run import RunDirectory, load
-from iddpm.config import Config, DataConfig, DatasetSpec, Section, TrainingConfig
+from iddpm.checkpoints.run import RunDirectory, load, step_of
+from iddpm.config import Config, DatasetSpec, Section, TrainingConfig
 from iddpm.experiments.experiment import JSON, Progress, Subject
 from iddpm.experiments.opened import opened, spec_of
 from iddpm.model import Model
 from iddpm.speed import count_flops
 from iddpm.training import Session, Stepped
 from iddpm.training.processes import choose_device
+from iddpm.training.records import Records
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class DiffusionRun(Subject):
     """A run of `iddpm train`."""
 
     config: Config
+
+    @property
+    def seed(self) -> int:
+        """Of its training, and of what is drawn to measure it: so that runs of different seeds are independent."""
+        return self.config.training.seed
 
     def identity(self) -> JSON:
         return self.config.to_json()
@@ -44,8 +50,14 @@ class DiffusionRun(Subject):
                         raise
 
     def is_made(self, folder: Path) -> bool:
-        latest = RunDirectory(folder).latest()
-        return latest is not None and int(latest.name.removeprefix("step-")) >= self.config.training.steps
+        training, latest = self.config.training, RunDirectory(folder).latest()
+        if latest is None or step_of(latest) < training.steps:
+            return False
+        records = Records(folder / "metrics.jsonl").read() if training.validate_every else []
+        # An interruption may have come between the last checkpoint and the last validation.
+        return not training.validate_every or any(
+            record["step"] == training.steps and "validation_bits" in record for record in records
+        )
 
     def command(self, folder: Path) -> str:
         start = "digits" if self.config.data.source == "digits" else "cifar10"
@@ -60,7 +72,7 @@ class DiffusionRun(Subject):
     def flops(self) -> int:
         """Of the whole training, counted operator by operator."""
         config = self.config
-        ordinary = config.model_copy(update={"training": TrainingConfig(), "data": DataConfig()})
+        ordinary = config.model_copy(update={"training": TrainingConfig()})
         each = _flops_of(ordinary, spec_of(config.data))
         return each * config.training.batch_size * config.training.steps
 

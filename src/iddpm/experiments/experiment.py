@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -63,6 +64,8 @@ class Measure(ABC):
     """
 
     label: str
+    version: ClassVar[int] = 1
+    """Raised when the same settings come to measure something else."""
 
     @abstractmethod
     def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
@@ -71,7 +74,8 @@ class Measure(ABC):
     @property
     def key(self) -> str:
         """The name of its file."""
-        return f"{self.label.replace(' ', '-')}-{digest([type(self).__name__, asdict(self)])}"
+        name = re.sub(r"\W+", "-", self.label)
+        return f"{name}-{digest([type(self).__name__, self.version, asdict(self)])}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from iddpm.config import DatasetSpec
 
 LATENT = 64
+SETTLING = 100
+"""Batches that normalisation is taken from before samples are drawn."""
 SMALLEST = 4
 """Side of the feature maps at the generator's start and the discriminator's end."""
 
@@ -73,6 +75,23 @@ class Generator(nn.Module):
             x = block(x, labels)
         image: Tensor = torch.tanh(self.last(F.relu(self.norm(x, labels))))
         return image[..., : self.spec.size[0], : self.spec.size[1]]
+
+
+@torch.no_grad()
+def settle(network: Generator, batch_size: int, random: torch.Generator) -> None:
+    """Ready to draw: normalised as batches of the network itself are.
+
+    Averaged weights do not fit the normalisation of those that they are averages of (BigGAN's standing statistics).
+    """
+    device = network.last.weight.device
+    for norm in [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    network.train()
+    for _ in range(SETTLING):
+        labels = torch.randint(len(network.norm.scale.weight), (batch_size,), generator=random)
+        network(torch.randn(batch_size, LATENT, generator=random).to(device), labels.to(device))
+    network.eval()
 
 
 class DiscriminatorBlock(nn.Module):

@@ -174,13 +174,13 @@ class NoiseScales(Measure):
         assert isinstance(subject, DiffusionRun)
         model = subject.model(folder, "raw")
         drawn: dict[str, Gradients] = {}
-        for name, (objective, timesteps) in RUNS.items():
+        for place, (name, (objective, timesteps)) in enumerate(RUNS.items()):
             config = varied(
                 subject.config,
                 num_timesteps=subject.config.diffusion.num_timesteps,
                 objective=objective,
                 timesteps=timesteps,
-                seed=0,
+                seed=mixed_seed(subject.seed, place),
             )
             sampler = TIMESTEP_SAMPLERS[timesteps](config.diffusion.num_timesteps)
             gradients = _Gradients(model, config, sampler, self.batch_size)
@@ -214,11 +214,11 @@ def _true_square(found: list[Gradients]) -> float:
 
 
 class _Gradients:
-    """Gradients of an objective at a model's weights."""
+    """Gradients of an objective at a model's weights, on batches that the configuration's seed decides."""
 
     def __init__(self, model: Model, config: Config, sampler: TimestepSampler, batch_size: int) -> None:
         self._model, self._sampler, self._size = model, sampler, batch_size
-        self._objective = build_objective(config)
+        self._objective, self._seed = build_objective(config), config.training.seed
         self._data = opened(config.data).train
         self._parameters = [each for each in model.network.parameters() if each.requires_grad]
         self._drawn = 0
@@ -226,7 +226,7 @@ class _Gradients:
     def _losses(self) -> tuple[Tensor, Tensor, Tensor]:
         """Steps, losses and weights of one more batch."""
         model, spec = self._model, self._model.spec
-        generator = torch.Generator().manual_seed(mixed_seed(1, self._drawn))
+        generator = torch.Generator().manual_seed(mixed_seed(self._seed, self._drawn))
         rows = torch.randint(len(self._data), (self._size,), generator=generator).numpy().astype(np.int64)
         self._drawn += 1
         x_0 = scaled(self._data.items(rows), spec.levels).to(model.device)

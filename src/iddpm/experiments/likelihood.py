@@ -7,8 +7,9 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,15 +46,31 @@ PUBLISHED = {
     "Improved DDPM": (3.53, 2.94),
 }
 """Bits/dim on ImageNet 64x64 and CIFAR-10, as the paper prints them."""
-SIZES: dict[ScaleName, dict[str, tuple[int, int]]] = {
-    "tiny": {"PixelCNN": (48, 5), "transformer": (48, 3)},
-    "small": {"PixelCNN": (126, 12), "transformer": (256, 8)},
-    "paper": {"PixelCNN": (192, 15), "transformer": (512, 16)},
+
+
+class Settings(NamedTuple):
+    """A rival's size, and how it is trained."""
+
+    width: int
+    depth: int
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    average_rate: float = 0.995
+
+
+SIZES: dict[ScaleName, dict[str, Settings]] = {
+    "tiny": {"PixelCNN": Settings(48, 5), "transformer": Settings(48, 3)},
+    "small": {
+        "PixelCNN": Settings(126, 12, 4e-4, 500, 0.9995),
+        "transformer": Settings(256, 8, 6e-4, 500, 0.9995),
+    },
+    "paper": {
+        "PixelCNN": Settings(192, 15, 3e-4, 2000, 0.9998),
+        "transformer": Settings(512, 16, 3e-4, 2000, 0.9998),
+    },
 }
-"""Width and depth."""
 LONGER = 4
 """Times as many steps for the diffusion model as in other experiments: likelihoods take long to learn."""
-RATE = 0.995
 CHECKPOINT = 100
 
 
@@ -77,8 +94,8 @@ class Likelihood(Experiment):
             cells += [
                 Cell({"model": f"diffusion, {name}", "seed": seed}, run, (measure,)) for name, run in runs.items()
             ]
-            for kind, (width, depth) in SIZES[scale.name].items():
-                rival = AutoregressiveRun.with_budget(runs["L_hybrid"], kind, width, depth)
+            for kind, settings in SIZES[scale.name].items():
+                rival = AutoregressiveRun.with_budget(runs["L_hybrid"], kind, settings)
                 cells.append(Cell({"model": kind, "seed": seed}, rival, (ExactBits("bits", scale.items),)))
         return cells
 
@@ -86,11 +103,11 @@ class Likelihood(Experiment):
         names = list(dict.fromkeys(str(each.labels["model"]) for each in measured))
         found = {name: [each.found["bits"] for each in measured if each.labels["model"] == name] for name in names}
         bits = {name: [float(each["bits"]) for each in results] for name, results in found.items()}
-        pairs = {
-            kind: [(min(ours), theirs) for *ours, theirs in zip(*(bits[n] for n in names[:2]), bits[kind], strict=True)]
-            for kind in names[2:]
-        }
-        findings = [lower(f"diffusion (the better objective) below the {kind}", each) for kind, each in pairs.items()]
+        findings = [
+            lower(f"{ours} below the {kind}", list(zip(bits[ours], bits[kind], strict=True)))
+            for ours, kind in product(names[:2], names[2:])
+        ]
+        items = next(iter(found.values()))[0]["items"]
         budget = _budget(scale)
         rows = [
             [name, plus_minus(*mean_and_error(bits[name])), f"{budget[name][0] / 1e12:.2f}", f"{budget[name][1]:,}"]
@@ -104,7 +121,7 @@ class Likelihood(Experiment):
         notes = [
             "Autoregressive likelihoods are exact; diffusion's are the bound on the whole chain, estimated to within"
             f" {scale.error:g}. All were trained on the same items with as many FLOPs (counted), and scored on the same"
-            f" {scale.items} held-out items, with averaged weights.",
+            f" {items:,} held-out items, with averaged weights.",
         ]
         return Outcome([ours, published], findings, _figure(bits), notes)
 
@@ -131,7 +148,8 @@ def _budget(scale: Scale) -> dict[str, tuple[int, int]]:
                 network = build_network(subject.config, spec_of(subject.config.data))
             found[name] = subject.flops(), sum(each.numel() for each in network.parameters())
         elif isinstance(subject, AutoregressiveRun):
-            _, count = _flops_of(subject.kind, subject.width, subject.depth, spec_of(subject.data))
+            settings = subject.settings
+            _, count = _flops_of(subject.kind, settings.width, settings.depth, spec_of(subject.data))
             found[name] = subject.flops(), count
     return found
 
@@ -140,25 +158,23 @@ def _budget(scale: Scale) -> dict[str, tuple[int, int]]:
 class AutoregressiveRun(Subject):
     """A PixelCNN or a transformer in training: AdamW, warm-up and linear decay, averaged weights."""
 
-    kind: Literal["PixelCNN", "transformer"] | str
-    width: int
-    depth: int
+    kind: str
+    settings: Settings
     data: DataConfig
     steps: int
     batch_size: int
     seed: int
-    learning_rate: float = 2e-3
 
     @classmethod
-    def with_budget(cls, run: DiffusionRun, kind: str, width: int, depth: int) -> AutoregressiveRun:
+    def with_budget(cls, run: DiffusionRun, kind: str, settings: Settings) -> AutoregressiveRun:
         """As many steps as take the FLOPs of `run`'s training, with its data, batch size and seed."""
         config = run.config
-        each, _ = _flops_of(kind, width, depth, spec_of(config.data))
+        each, _ = _flops_of(kind, settings.width, settings.depth, spec_of(config.data))
         size = config.training.batch_size
-        return cls(kind, width, depth, config.data, max(1, run.flops() // (each * size)), size, config.training.seed)
+        return cls(kind, settings, config.data, max(1, run.flops() // (each * size)), size, config.training.seed)
 
     def identity(self) -> JSON:
-        return {**vars(self), "data": self.data.model_dump(mode="json"), "version": 1}
+        return {**vars(self), "data": self.data.model_dump(mode="json"), "version": 2}
 
     def make(self, folder: Path) -> Generator[Progress, None, None]:
         if not self.is_made(folder):
@@ -171,12 +187,17 @@ class AutoregressiveRun(Subject):
         return None
 
     def flops(self) -> int:
-        each, _ = _flops_of(self.kind, self.width, self.depth, spec_of(self.data))
+        each, _ = _flops_of(self.kind, self.settings.width, self.settings.depth, spec_of(self.data))
         return each * self.steps * self.batch_size
+
+    def network(self) -> Autoregressive:
+        """Before its training."""
+        made: Autoregressive = MODELS[self.kind](opened(self.data).spec, self.settings.width, self.settings.depth)
+        return made
 
     def model(self, folder: Path) -> Autoregressive:
         """With averaged weights."""
-        network: Autoregressive = MODELS[self.kind](opened(self.data).spec, self.width, self.depth)
+        network = self.network()
         network.load_state_dict(module_state(folder, "average"))
         return network.eval().to(choose_device("auto"))
 
@@ -187,9 +208,9 @@ class _Learner(Learner):
         self._data = opened(run.data).train
         self._device = choose_device("auto")
         torch.manual_seed(run.seed)
-        self._network = MODELS[run.kind](self._data.spec, run.width, run.depth).to(self._device)
+        self._network = run.network().to(self._device)
         self._average = copy.deepcopy(self._network)
-        self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=run.learning_rate, weight_decay=0.0)
+        self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=run.settings.learning_rate, weight_decay=0.0)
 
     def modules(self) -> dict[str, nn.Module]:
         return {"network": self._network, "average": self._average}
@@ -202,12 +223,13 @@ class _Learner(Learner):
         generator = np.random.default_rng(mixed_seed(run.seed, step, 5))
         rows = generator.integers(0, len(self._data), run.batch_size)
         for group in self._optimizer.param_groups:
-            group["lr"] = run.learning_rate * min(1.0, (step + 1) / 100) * (1 - step / run.steps)
+            warm = min(1.0, (step + 1) / run.settings.warmup_steps)
+            group["lr"] = run.settings.learning_rate * warm * (1 - step / run.steps)
         self._network(as_tensor(self._data.items(rows), self._device)).mean().backward()
         nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        average(self._average, self._network, step, RATE)
+        average(self._average, self._network, step, run.settings.average_rate)
 
 
 def as_tensor(items: Levels, device: torch.device) -> Tensor:

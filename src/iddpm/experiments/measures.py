@@ -15,13 +15,14 @@ from iddpm.data.dataset import Rows
 from iddpm.data.scikit import Crops
 from iddpm.diffusion.variances import FixedVariance
 from iddpm.estimation import estimate_bound
+from iddpm.evaluation.classifier import VERSION as CLASSIFIER
 from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures, FeatureNetwork
 from iddpm.evaluation.scores import Scores, distance, score_sets
 from iddpm.evaluation.statistics import Statistics
 from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import JSON, Measure, Progress, Subject, digest
-from iddpm.experiments.opened import opened
+from iddpm.experiments.opened import fingerprint, opened
 from iddpm.experiments.places import Places
 from iddpm.experiments.store import claimed
 from iddpm.judging import ImageSet, collect, default_features, images_of_data, images_of_model
@@ -29,7 +30,7 @@ from iddpm.sampling import SamplerName, SamplerOptions
 from iddpm.scoring import ScoreSum, score_batches
 
 REFERENCE = 10_000
-"""Training images that samples are compared with, at most."""
+"""Training images that samples are compared with, at most; more where more samples are drawn."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Bits(Measure):
             clip=self.clip,
             variance=variance,
             batch_size=256,
+            seed=subject.seed,
         )
         for found in work:
             # The interval shrinks with the root of the work, which tells how much of it is done.
@@ -70,10 +72,9 @@ class Bits(Measure):
 
 @dataclass(frozen=True)
 class Terms(Measure):
-    """Every term of the bound on held-out items, on the whole chain or evenly spaced steps of it."""
+    """Every term of the whole chain's bound on held-out items."""
 
     count: int
-    steps: str | None = None
 
     def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
         assert isinstance(subject, DiffusionRun)
@@ -81,9 +82,9 @@ class Terms(Measure):
         held_out = opened(subject.config.data).validation
         assert held_out is not None
         count = min(self.count, len(held_out))
-        diffusion = model.diffusion.strided(self.steps)
+        diffusion = model.diffusion
         total = ScoreSum()
-        work = score_batches(model, held_out, diffusion, count=count, seed=0, clip=True, batch_size=128)
+        work = score_batches(model, held_out, diffusion, count=count, seed=subject.seed, clip=True, batch_size=128)
         for done, bound in enumerate(work, 1):
             if bound is not None:
                 total.add(bound)
@@ -118,13 +119,13 @@ class Judged(Measure):
         model = subject.model(folder, step=self.step)
         variance = None if self.variance is None else FixedVariance(self.variance)
         options = SamplerOptions(self.steps, self.sampler, variance=variance)
-        images = images_of_model(model, options, {"source": str(folder)}, count=self.count, seed=0)
+        images = images_of_model(model, options, {"source": str(folder)}, count=self.count, seed=subject.seed)
         return (yield from judged(images, subject.config.data, shared, whole=self.whole))
 
 
 def judged(images: ImageSet, data: DataConfig, shared: Path, *, whole: bool) -> Generator[Progress, None, JSON]:
     """FD of any images against the data's training images, and if `whole` all other scores too."""
-    network, real = yield from reference(data, shared)
+    network, real = yield from reference(data, shared, max(REFERENCE, images.count))
     for news in collect(images, network):
         if isinstance(news, Statistics):
             drawn = news
@@ -139,13 +140,15 @@ def judged(images: ImageSet, data: DataConfig, shared: Path, *, whole: bool) -> 
     raise AssertionError("score_sets ends with scores")
 
 
-def reference(data: DataConfig, shared: Path) -> Generator[Progress, None, tuple[FeatureNetwork, Statistics]]:
-    """What samples are compared with, in features that suit the data: made once, then read."""
-    path = shared / f"reference-{digest(data.model_dump())}.npz"
+def reference(
+    data: DataConfig, shared: Path, count: int
+) -> Generator[Progress, None, tuple[FeatureNetwork, Statistics]]:
+    """What samples are compared with, at most `count` images, in features that suit the data: made once, then read."""
+    path = shared / f"reference-{digest([data.model_dump(), fingerprint(data), count, CLASSIFIER])}.npz"
     while not path.exists():  # one process makes it, and others wait
         with claimed(shared) as is_ours:
             if is_ours and not path.exists():
-                yield from _make_reference(data, path)
+                yield from _make_reference(data, path, count)
         if not path.exists():
             yield Progress("waiting for the reference", 0, 1)
             time.sleep(1.0)
@@ -153,7 +156,7 @@ def reference(data: DataConfig, shared: Path) -> Generator[Progress, None, tuple
     return (_pretrained() if known.network is None else ClassifierFeatures.from_bytes(known.network)), known
 
 
-def _make_reference(data: DataConfig, path: Path) -> Generator[Progress, None, None]:
+def _make_reference(data: DataConfig, path: Path, count: int) -> Generator[Progress, None, None]:
     train: Dataset = opened(data).train
     if isinstance(train, Crops):
         train = Places(train)
@@ -163,7 +166,7 @@ def _make_reference(data: DataConfig, path: Path) -> Generator[Progress, None, N
         network: FeatureNetwork = ClassifierFeatures(trained.network, trained.accuracy)
     else:
         network = _pretrained()
-    rows = np.linspace(0, len(train) - 1, min(REFERENCE, len(train))).astype(np.int64)
+    rows = np.linspace(0, len(train) - 1, min(count, len(train))).astype(np.int64)
     images = images_of_data(Rows(train, rows), {"source": data.source, "split": "train"})
     for news in collect(images, network):
         if isinstance(news, Statistics):

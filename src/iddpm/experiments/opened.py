@@ -14,6 +14,12 @@ def opened(data: DataConfig) -> Splits:
     return open_source(data)
 
 
+@cache
+def fingerprint(data: DataConfig) -> str:
+    """The data's, to notice if it changes."""
+    return opened(data).fingerprint()
+
+
 def spec_of(data: DataConfig) -> DatasetSpec:
     """What the data is; it is not opened where the configuration tells."""
     return data.expected_spec() or opened(data).spec

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from iddpm.config import Config, DataConfig, NetworkConfig, ObjectiveConfig, TrainingConfig
+from iddpm.config import Config, DataConfig, DatasetSpec, NetworkConfig, ObjectiveConfig, TrainingConfig
 from iddpm.experiments.names import ScaleName
-from iddpm.experiments.opened import spec_of
+from iddpm.experiments.opened import opened
 from iddpm.presets import preset
 
 TINY_SIDE = 8
@@ -53,20 +53,29 @@ def scale_of(name: ScaleName, data: DataConfig | None = None) -> Scale:
     made = {"tiny": tiny, "small": small, "paper": paper}[name]()
     if data is None:
         return made
-    share = min(1.0, TINY_SIDE / math.prod(spec_of(data).size) ** 0.5) if name == "tiny" else 1.0
+    spec = opened(data).spec
+    share = min(1.0, TINY_SIDE / math.prod(spec.size) ** 0.5) if name == "tiny" else 1.0
+    labelled = data.model_copy(update={"num_classes": len(spec.class_names) or None})
     return replace(
         made,
         other_data=_name_of(data),
-        base=_on(made.base, data, share),
-        classes=_on(made.classes, data, share),
+        base=_on(made.base, data, spec, share),
+        classes=_on(made.classes, labelled, spec, share),
     )
 
 
-def _on(config: Config, data: DataConfig, share: float) -> Config:
-    """On other data, with so large a share of the batch."""
+def _on(config: Config, data: DataConfig, spec: DatasetSpec, share: float) -> Config:
+    """On other data, with so large a share of the batch, and attention where its feature maps have such a width."""
     batch_size = max(1, round(share * config.training.batch_size))
     training = config.training.model_copy(update={"batch_size": batch_size})
-    return config.model_copy(update={"data": data, "training": training})
+    ours = config.network
+    widths = [spec.size[-1] // 2**level for level in range(len(ours.channel_multipliers))]
+    attending = tuple(width for width in ours.attention_resolutions if width in widths)
+    if ours.attention_resolutions and not attending:
+        attending = (widths[-1],)
+    classes = ours.classes and data.num_classes is not None
+    network = ours.model_copy(update={"attention_resolutions": attending, "classes": classes})
+    return config.model_copy(update={"data": data, "training": training, "network": network})
 
 
 def _name_of(data: DataConfig) -> str:
@@ -129,7 +138,7 @@ def paper() -> Scale:
     network = base.network.model_copy(update={"norm_groups": 32})  # of narrower networks, too
     base = base.model_copy(update={"network": network})
     classes = preset("imagenet64-class")
-    return Scale("paper", quiet(base), quiet(classes), (64, 96, 128, 192), 10_000, 0.003, 50_000, "250", 1)
+    return Scale("paper", quiet(base), quiet(classes), (64, 96, 128, 192), 10_000, 0.003, 50_000, "250", 3)
 
 
 def varied(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from iddpm.errors import UserError
 from iddpm.experiments.experiment import JSON, Cell, Measure, Measured, Progress, Subject
-from iddpm.files import write_json
+from iddpm.files import locked, write_json
 
 MAKING = "making.json"
 """How long a subject took."""
@@ -97,19 +97,24 @@ def claimed(folder: Path) -> Iterator[bool]:
 
     (Where the system has no such locks, always.)
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield True
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "claim", os.O_CREAT | os.O_RDWR)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_ours = True
-    except BlockingIOError:
-        is_ours = False
+        free = locked(folder / "claim", "")
+    except UserError:
+        yield False
+        return
     try:
-        yield is_ours
+        yield not _is_trained_elsewhere(folder)
     finally:
-        os.close(descriptor)
+        free()
+
+
+def _is_trained_elsewhere(folder: Path) -> bool:
+    """By an `iddpm train` of its own, as on a cluster."""
+    if not (folder / "lock").exists():
+        return False
+    try:
+        locked(folder / "lock", "")()
+    except UserError:
+        return True
+    return False

@@ -30,7 +30,7 @@ def _tested(claim: str, pairs: Sequence[tuple[float, float]], sign: int) -> Find
     if len(differences) < 2:
         return Finding(claim, "undecided", f"difference {mean:+.4g}, one pair: no error is known")
     error = statistics.stdev(differences) / math.sqrt(len(differences))
-    p = float(stats.t.cdf(sign * mean / error, len(differences) - 1)) if error else float(sign * mean >= 0)
+    p = float(stats.t.cdf(sign * mean / error, len(differences) - 1)) if error else _certain(sign * mean)
     verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
     return Finding(claim, verdict, f"difference {signed(mean, error)}, p {shown(p)}, {len(pairs)} pairs")
 
@@ -46,9 +46,14 @@ def over_settings(by_setting: Iterable[Sequence[tuple[float, float]]]) -> list[t
 def compared(claim: str, first: tuple[float, float], second: tuple[float, float]) -> Finding:
     """That one value with its standard error is above another, independent of it."""
     difference, error = first[0] - second[0], math.hypot(first[1], second[1])
-    p = float(stats.norm.cdf(-difference / error)) if error else float(difference <= 0)
+    p = float(stats.norm.cdf(-difference / error)) if error else _certain(-difference)
     verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
     return Finding(claim, verdict, f"difference {signed(difference, error)}, p {shown(p)}")
+
+
+def _certain(difference: float) -> float:
+    """p where every difference is this one; 0.5 where there is none."""
+    return 0.5 if difference == 0 else float(difference > 0)
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
