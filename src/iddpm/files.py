@@ -55,10 +55,19 @@ def locked(path: Path, taken: str) -> Callable[[], None]:
 
 def check_place(path: Path, flag: str) -> None:
     """UserError where `path` cannot be written to: to be asked before long work, not after it."""
-    above = next(folder for folder in path.absolute().parents if folder.exists())
+    _check_writable(path, path.absolute().parent, flag, "is a folder" if path.is_dir() else "")
+
+
+def check_folder(path: Path, flag: str) -> None:
+    """UserError where nothing can be written into the folder `path`, or where it cannot be made."""
+    _check_writable(path, path.absolute(), flag)
+
+
+def _check_writable(path: Path, folder: Path, flag: str, reason: str = "") -> None:
     try:
-        if path.is_dir():
-            raise IsADirectoryError("is a folder")
+        if reason:
+            raise OSError(reason)
+        above = next(each for each in (folder, *folder.parents) if each.exists())
         with tempfile.TemporaryFile(dir=above):  # permissions alone do not tell, least of all to root
             pass
     except OSError as error:

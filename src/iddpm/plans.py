@@ -29,7 +29,7 @@ WORDS = {
     "weights": "weights",
     "schedule": "schedule",
     "parameterization": "parameterization",
-    "clip": "clipping (True: at the data's range; a number: that quantile)",
+    "clip": "clipping",
 }
 """What a plan is for, in words."""
 
@@ -43,6 +43,12 @@ def subject_of(model: Model, *, clip: Clip) -> dict[str, Any]:
         "parameterization": f"{config.prediction}, {config.variance}",
         "clip": clip,
     }
+
+
+def _told_clip(clip: Clip | None) -> str:
+    if isinstance(clip, bool) or clip is None:
+        return "to the data's range" if clip else "none"
+    return f"at the quantile {clip:g}"
 
 
 @dataclass(frozen=True)
@@ -85,9 +91,12 @@ class StoredPlan:
             if self.subject.get(name) != ours:
                 flag = ("--clip" if clip else "--no-clip") if isinstance(clip, bool) else f"--threshold {clip:g}"
                 same = {"weights": ", with the same --weights", "clip": f", with {flag}"}.get(name, "")
+                theirs, mine = self.subject.get(name), ours
+                if name == "clip":
+                    theirs, mine = _told_clip(theirs), _told_clip(mine)
                 raise UserError(
-                    f"plan: {path} was made for other {WORDS[name]} ({self.subject.get(name)}, asked for {ours}); plan"
-                    f" anew with iddpm plan{same}"
+                    f"plan: {path} was made for other {WORDS[name]} ({theirs}, asked for {mine}); plan anew with iddpm"
+                    f" plan{same}"
                 )
 
     @property

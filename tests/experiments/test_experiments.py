@@ -1,7 +1,9 @@
 """Every experiment, from training to its page, in a size that says nothing but takes seconds."""
 
+import io
 import json
 import sys
+import zipfile
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from iddpm.build import build_network
 from iddpm.checkpoints.run import RunDirectory
@@ -120,9 +123,14 @@ def test_the_ablation_compares_what_differs_in_one_thing() -> None:
     assert over_settings(found.values()) == [(2, 11)]
 
 
-def test_a_page_on_other_data_has_a_name_of_its_own() -> None:
+def test_a_page_on_other_data_has_a_name_of_its_own(tmp_path: Path) -> None:
     assert str(scale_of("tiny")) == "tiny"
-    larger = scale_of("tiny", DataConfig(source="zip:some/cifar10_train.zip", size=16, channels=3))
+    with zipfile.ZipFile(tmp_path / "cifar10_train.zip", "w") as archive:
+        for number in range(4):
+            picture = io.BytesIO()
+            Image.new("RGB", (32, 32), (60 * number, 0, 0)).save(picture, "PNG")
+            archive.writestr(f"{number}.png", picture.getvalue())
+    larger = scale_of("tiny", DataConfig(source=f"zip:{tmp_path}/cifar10_train.zip", size=16, channels=3))
     assert str(larger) == "tiny-cifar10_train-16"
     assert larger.base.training.batch_size == tiny().base.training.batch_size // 2
     assert str(scale_of("small", DataConfig(source="digits"))) == "small-digits"
@@ -245,13 +253,21 @@ def test_cells_have_names() -> None:
         (["ablation", "--data", "nowhere"], '--data: "nowhere" is not known'),
         (["coverage", "--samples", "nowhere"], "--samples: nowhere does not exist"),
         (["ablation", "--scale", "huge"], "--scale"),
+        (["ablation", "--out", "/proc/no/such"], "--out: /proc/no/such cannot be written"),
+        (["ablation", "--runs", "/proc/no/such"], "--runs: /proc/no/such cannot be written"),
+        (["ablation", "--data", "photos", "--size", "15"], "--size: 15x15 cannot be halved"),
+        (["ablation", "--scale", "small"], "--data: data/cifar10 does not exist"),
     ],
 )
-def test_a_mistake_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["reproduce", *words]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    assert not Path("runs").exists()
 
 
 def test_helpers_work_and_conclude_nothing(
@@ -262,7 +278,7 @@ def test_helpers_work_and_conclude_nothing(
     environment: dict[str, str] = {}
 
     class Helper:
-        def __init__(self, words: list[str], env: dict[str, str], stdout: int) -> None:
+        def __init__(self, words: list[str], env: dict[str, str], stdout: int, stderr: int) -> None:
             told.append(words)
             environment.update(env)
             monkeypatch.setenv(reproduce.WORKER, env[reproduce.WORKER])

@@ -220,6 +220,13 @@ def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     assert [path.name for path in RunDirectory(tmp_path).checkpoints()] == ["step-00000004", "step-00000005"]
 
 
+def test_a_run_cannot_end_before_where_it_is(tmp_path: Path) -> None:
+    run_to_end(tiny(training={"steps": 4}), tmp_path)
+    with pytest.raises(UserError, match="is at step 4, past 3"):
+        run_to_end(tiny(training={"steps": 3}), tmp_path)
+    assert RunDirectory(tmp_path).read_config()[0].training.steps == 4
+
+
 def test_checkpoints_of_interruptions_do_not_push_out_the_regular_ones(tmp_path: Path) -> None:
     config = tiny(training={"steps": 6, "checkpoint_every": 2, "keep_checkpoints": 3})
     splits = open_source(config.data)

@@ -105,7 +105,8 @@ class RunDirectory:
         """The run's configuration and dataset; UserError where there is no run, or one of another version."""
         path = self.path / "config.json"
         if not path.is_file():
-            raise UserError(f"{self.path}: holds no run (no config.json); begin one with: iddpm train")
+            way = f"begin one with: iddpm train PRESET --run {self.path}"
+            raise UserError(f"{self.path}: holds no run (no config.json); {way}")
         try:
             values = json.loads(path.read_text())
             dataset = values.pop("dataset")
@@ -192,11 +193,14 @@ class RunDirectory:
     def check_same(self, config: Config) -> list[str]:
         """Where `config` differs from the run's, in words; UserError where the steps so far depend on it."""
         known, _ = self.read_config()
-        if self.latest() is None:
+        latest = self.latest()
+        if latest is None:
             return []  # nothing depends on it yet
         changes = []
         for field, was, now in _differences(known, config):
             section, _, name = field.partition(".")
+            if field == "training.steps" and now < step_of(latest):
+                raise UserError(f"training.steps: the run in {self.path} is at step {step_of(latest)}, past {now}")
             harmless = section == "training" and name in CHANGEABLE
             if known.training.decay and field == "training.steps":
                 raise UserError(

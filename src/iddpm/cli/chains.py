@@ -77,6 +77,15 @@ def chosen_steps(
     return steps if stride == "uniform" else f"{stride}{steps}"
 
 
+def told_steps(stride: Stride | None, count: int) -> str:
+    """Which steps these are, for a reader."""
+    if stride is None:
+        return f"all {count} steps"
+    if isinstance(stride, tuple):
+        return f"{count} planned steps"
+    return f"{count} evenly spaced steps" if str(stride).isdecimal() else f"{count} steps ({stride})"
+
+
 def chosen_variance(model: Model, path: str, name: VarianceName, *, clip: Clip, seed: int) -> VarianceChoice | None:
     """What `--variance` means for the model at `path`; None for its own."""
     from iddpm.diffusion.variances import FixedVariance, Jacobian

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from iddpm.cli.arguments import parse
-from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance
+from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance, told_steps
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, say
 from iddpm.config import Compile, Precision
@@ -18,7 +19,7 @@ from iddpm.errors import UserError
 
 if TYPE_CHECKING:
     from iddpm.data import Dataset
-    from iddpm.diffusion import Diffusion
+    from iddpm.diffusion.respacing import Stride
     from iddpm.diffusion.reverse import Clip
     from iddpm.diffusion.variances import VarianceChoice
     from iddpm.model import Model
@@ -82,7 +83,7 @@ def run(words: Sequence[str]) -> int:
     diffusion = model.diffusion.strided(steps)
     data, name = _data(model, arguments)
     if arguments.error is not None:
-        return _estimate(arguments, model, data, name, diffusion, clip, variance)
+        return _estimate(arguments, model, data, name, steps, clip, variance)
 
     from iddpm.scoring import ScoreSum, score_batches
 
@@ -110,6 +111,7 @@ def run(words: Sequence[str]) -> int:
         facts = {
             "data": name,
             "steps": len(score.terms),
+            "timesteps": diffusion.schedule.timesteps.tolist(),
             "clip": clip,
             "variance": arguments.variance,
             "seed": arguments.seed,
@@ -121,7 +123,7 @@ def run(words: Sequence[str]) -> int:
         print(f"  {part:<7} {estimate.mean:.4f} +- {estimate.error:.4f}")
     print(
         f"on {score.count} items of {name} in {model.spec.levels} levels,"
-        f" {len(score.terms)} steps, {model.weights} weights"
+        f" {told_steps(steps, len(score.terms))}, {model.weights} weights{_told_variance(arguments)}"
     )
     return 0
 
@@ -131,7 +133,7 @@ def _estimate(
     model: Model,
     data: Dataset,
     name: str,
-    diffusion: Diffusion,
+    stride: Stride | None,
     clip: Clip,
     variance: VarianceChoice | None,
 ) -> int:
@@ -139,6 +141,9 @@ def _estimate(
     from iddpm.estimation import estimate_bound, least_evaluations
 
     assert arguments.error is not None
+    if not 0 < arguments.error < math.inf:
+        raise UserError(f"--error: must be above 0 and finite, got {arguments.error:g}; 0.01 bits/dim is usual")
+    diffusion = model.diffusion.strided(stride)
     items, steps = len(data) if arguments.count is None else arguments.count, len(diffusion.schedule)
     if 0 < items * steps < least_evaluations(steps, items):
         raise UserError(f"--error: the whole bound of {items} items in {steps} steps takes less; leave --error out")
@@ -172,11 +177,15 @@ def _estimate(
         return 0
     print(f"bits/dim  {found.mean:.4f} +- {found.half_width:.4f} (95 % interval of the mean over these items)")
     print(
-        f"on {found.count} items of {name} in {model.spec.levels} levels, {len(diffusion.schedule)} steps,"
-        f" {model.weights} weights; {found.evaluations} evaluations of the network, where the whole bound takes"
-        f" {found.of_all}"
+        f"on {found.count} items of {name} in {model.spec.levels} levels, {told_steps(stride, steps)},"
+        f" {model.weights} weights{_told_variance(arguments)}; {found.evaluations} evaluations of the network, where"
+        f" the whole bound takes {found.of_all}"
     )
     return 0
+
+
+def _told_variance(arguments: NllArguments) -> str:
+    return "" if arguments.variance == "model" else f", {arguments.variance} variance"
 
 
 def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:

@@ -18,6 +18,7 @@ from iddpm.cli.progress import ProgressLine, say
 from iddpm.cli.sources import open_with_progress
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
+from iddpm.files import check_place
 
 if TYPE_CHECKING:
     from iddpm.data import Dataset
@@ -79,6 +80,10 @@ def run(words: Sequence[str]) -> int:
     from iddpm.diffusion.planning import JumpStatistics
     from iddpm.plans import FORMAT, candidates, subject_of
 
+    path, longest = plan_path(arguments.model), len(model.diffusion.schedule)
+    check_place(path, "RUN")
+    if arguments.candidates is not None and arguments.candidates > longest:
+        raise UserError(f"--candidates: must be at most {longest}, the length of the chain, got {arguments.candidates}")
     count = min(256, -(-len(held_out) // 2)) if arguments.count is None else arguments.count
     diffusion = candidates(model, arguments.candidates)
     timesteps = diffusion.schedule.timesteps.tolist()
@@ -92,7 +97,7 @@ def run(words: Sequence[str]) -> int:
         "seed": arguments.seed,
         "candidates": len(timesteps),
     }
-    path = plan_path(arguments.model)
+    say(f"plan: on {count} of {len(held_out):,} held-out items, the whole plan for every number of steps at once")
     kept = _Kept(
         path.with_name(f"{path.stem}-unfinished.safetensors"),
         {**subject, **about, "timesteps": timesteps, "format": FORMAT},
@@ -132,7 +137,7 @@ def _planned(
     steps, count = len(statistics.diffusion.schedule), about["count"]
     done, calls = (-(-items // arguments.batch_size) * steps for items in (statistics.count, count))
     model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
-    with ProgressLine("looking at jumps", calls, done) as line:
+    with ProgressLine("planning, evaluations of a batch", calls, done) as line:
         work = jump_statistics(
             model,
             held_out,
@@ -163,7 +168,8 @@ def _tell_what_it_replaces(path: Path, stored: StoredPlan) -> None:
     with suppress(UserError):  # a damaged one, or one of another version, is no loss
         known = StoredPlan.load(path)
         before, now = (
-            f"up to {len(each.plans['model'])} of {len(each.timesteps)} steps on {each.about['count']} items"
+            f"up to {len(each.plans['model'])} of {len(each.timesteps)} steps on {each.about['count']} items with seed"
+            f" {each.about['seed']}"
             for each in (known, stored)
         )
         if known.subject != stored.subject:
@@ -230,7 +236,8 @@ def _print_result(
         return
     others = [name for name in stored.plans if name != "model"]
     names = ["uniform", "ddim", "quadratic", "planned", *others]
-    print("bits/dim on what was planned on; then planned with other variances (--variance); -: there is no such stride")
+    print("bits/dim on what was planned on, all with the same noise: to compare strides by (iddpm nll scores a chain)")
+    print("first the model's variance, evenly spaced to planned; then planned with other variances (--variance)")
     if len(stored.timesteps) < num_timesteps:
         print(f"(of other strides the nearest of the {len(stored.timesteps)} steps to choose from)")
     print(f"{'steps':>6}" + "".join(f"  {name:>11}" for name in names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from iddpm.cli.arguments import parse
+from iddpm.cli.main import INTERRUPTED, TERMINATED
 from iddpm.cli.progress import ProgressLine, StopSignal, say
 from iddpm.config import DataConfig
 from iddpm.errors import UserError
 from iddpm.experiments.names import NAMES, ScaleName
+from iddpm.files import check_folder
 from iddpm.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -71,6 +74,9 @@ def run(words: Sequence[str]) -> int:
     arguments = parse(ReproduceArguments, words, command="reproduce", description=DESCRIPTION)
     if arguments.name not in (*NAMES, "all"):
         raise UserError(f'NAME: "{arguments.name}" is no experiment; use one of {", ".join(NAMES)}, all')
+    check_folder(Path(arguments.runs), "--runs")
+    if arguments.out is not None:
+        check_folder(Path(arguments.out), "--out")
     for name in ("seeds", "jobs", "size"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
@@ -86,11 +92,11 @@ def run(words: Sequence[str]) -> int:
     from iddpm.experiments.scales import scale_of
     from iddpm.experiments.store import Store
 
-    scale = replace(scale_of(arguments.scale, _data(arguments)), given=arguments.samples)
-    seeds = arguments.seeds or scale.seeds
     chosen = list(NAMES) if arguments.name == "all" else [arguments.name]
-    # All are laid out before the first begins, so that a mistake is told of then.
-    cells = {name: EXPERIMENTS[name]().cells(scale, seeds) for name in chosen}
+    with _in_own_flags():
+        scale = replace(scale_of(arguments.scale, _data(arguments)), given=arguments.samples)
+        cells = {name: EXPERIMENTS[name]().cells(scale, arguments.seeds or scale.seeds) for name in chosen}
+        _check(cells, arguments)
     store = Store(Path(arguments.runs))
     if arguments.print_commands:
         _print_commands(store, [cell for each in cells.values() for cell in each])
@@ -100,6 +106,42 @@ def run(words: Sequence[str]) -> int:
         for name in chosen:
             _reproduce(EXPERIMENTS[name](), scale, cells[name], store, arguments, words)
     return 0
+
+
+def _check(cells: dict[str, list[Cell]], arguments: ReproduceArguments) -> None:
+    """UserError where a network does not fit the data, or where that is not there: before any work."""
+    from iddpm.experiments.diffusion_run import DiffusionRun
+    from iddpm.experiments.measures import check_features
+    from iddpm.experiments.opened import opened
+
+    subjects = [cell.subject for each in cells.values() for cell in each]
+    runs = {each.key: each for each in subjects if isinstance(each, DiffusionRun)}
+    for run in runs.values():
+        run.flops()
+    judged = {cell.subject.key for each in cells.values() for cell in each if _compares_features(cell)}
+    for data, is_judged in {(each.config.data, key in judged) for key, each in runs.items()}:
+        try:
+            opened(data)
+            if is_judged and not arguments.print_commands:
+                check_features(data)
+        except UserError as error:
+            if not arguments.print_commands:
+                raise
+            say(f"{error} (where the commands will run)")
+
+
+def _compares_features(cell: Cell) -> bool:
+    return any(measure.compares_features for measure in cell.measures)
+
+
+@contextmanager
+def _in_own_flags() -> Iterator[None]:
+    """Mistakes are told of by the names of flags that this command has."""
+    try:
+        yield
+    except UserError as error:
+        own = {"--data.source": "--data", "data.source:": "--data:", "data.size": "--size"}
+        raise UserError(re.sub("|".join(own), lambda found: own[found[0]], str(error))) from None
 
 
 def _reproduce(
@@ -134,14 +176,7 @@ def _data(arguments: ReproduceArguments) -> DataConfig | None:
     if arguments.data is None:
         return None
     known = PRESETS[arguments.data].config.data if arguments.data in PRESETS else DataConfig(source=arguments.data)
-    data = known if arguments.size is None else known.model_copy(update={"size": arguments.size})
-    from iddpm.experiments.opened import opened
-
-    try:
-        opened(data)  # a mistake is told of before any work
-    except UserError as error:
-        raise UserError(str(error).replace("--data.source", "--data").replace("data.source:", "--data:")) from None
-    return data
+    return known if arguments.size is None else known.model_copy(update={"size": arguments.size})
 
 
 def _jobs(arguments: ReproduceArguments, cells: int) -> int:
@@ -156,9 +191,9 @@ def _jobs(arguments: ReproduceArguments, cells: int) -> int:
 def _all(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequence[str]) -> list[Measured]:
     """What all cells have given, after working on those that have not."""
     done = sum(store.measured(cell) is not None for cell in cells)
-    if done:
-        say(f"{name}: {done} of {len(cells)} runs are there already")
-    with _helpers(name, min(jobs, len(cells) - done) - 1, words):
+    at_once = max(1, min(jobs, len(cells) - done))
+    say(f"{name}: {len(cells)} runs, {done} of them there already; {at_once} at once")
+    with _helpers(name, at_once - 1, words):
         signals = StopSignal("saving where a run is; a measurement is made again")
         with ProgressLine(name, len(cells), done) as line, signals as stop, closing(store.work(cells)) as work:
             for finished, cell, progress in work:
@@ -182,7 +217,11 @@ def _helpers(name: str, count: int, words: Sequence[str]) -> Iterator[None]:
     torch.set_num_threads(threads)
     told = [sys.executable, "-m", "iddpm", "reproduce", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), WORKER: name}
-    helpers = [subprocess.Popen(told, env=environment, stdout=subprocess.DEVNULL) for _ in range(count)]
+    # What they have to say, this process says too.
+    helpers = [
+        subprocess.Popen(told, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(count)
+    ]
     try:
         yield
     except BaseException:
@@ -195,7 +234,8 @@ def _helpers(name: str, count: int, words: Sequence[str]) -> Iterator[None]:
         raise
     finally:
         for helper in helpers:
-            helper.wait()
+            if helper.wait() not in (0, INTERRUPTED, TERMINATED):
+                say(f"{name}: a helper has ended with the code {helper.returncode}; its runs were left to others")
         torch.set_num_threads(before)
 
 

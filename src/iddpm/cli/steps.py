@@ -75,11 +75,13 @@ class StepsArguments:
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(StepsArguments, words, command="steps", description="Judge samples drawn in few steps.")
-    from iddpm.experiments.few_steps import cheapest, settings
+    from iddpm.experiments.few_steps import cheapest, settings, within
     from iddpm.pictures import save_image
     from iddpm.report.steps import picture
 
     if arguments.out is not None:
+        if Path(arguments.out).suffix.lower() != ".png":
+            raise UserError(f"--out: {arguments.out} is no NAME.png; give one")
         check_place(Path(arguments.out), "--out")
     study = _study(arguments)
     wanted = _wanted(arguments, settings(study.plan, _counts(arguments, study.model), _whole(arguments, study.model)))
@@ -99,6 +101,8 @@ def run(words: Sequence[str]) -> int:
         print("no setting is within the 95 % interval of the whole chain's FD; give more steps")
     else:
         print(f"cheapest within the 95 % interval of the whole chain's FD: {_flags(best, arguments.weights)}")
+        if len(within(rows)) == len(rows) - 1:
+            say(f"steps: all settings are within it; more samples than {study.count} (--count) may tell them apart")
     print(image)
     return 0
 

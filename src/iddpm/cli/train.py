@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,8 @@ from iddpm.config import Config, load_config
 from iddpm.errors import UserError
 from iddpm.presets import PRESETS
 
+RECENT = 100
+"""Steps whose mean loss is told."""
 if TYPE_CHECKING:
     from iddpm.training import Event, Session
     from iddpm.training.trainer import StepResult
@@ -92,13 +95,14 @@ def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> i
         _introduce(session)
     begun = session.trainer.step
     finished = False
+    recent: deque[StepResult] = deque(maxlen=RECENT)
     with (
         StopSignal("saving a checkpoint", " and loses the steps since the last one") as stop,
         ProgressLine("training", config.training.steps, begun) as line,
     ):
         for event in session.events(stop):
             if session.trainer.processes.is_first:
-                _show(event, line)
+                _show(event, line, recent)
             finished = isinstance(event, Finished)
     if not finished:
         say(f"stopped at step {session.trainer.step}; to go on: iddpm train {where}")
@@ -124,12 +128,13 @@ def _introduce(session: Session) -> None:
     )
 
 
-def _show(event: Event, line: ProgressLine) -> None:
+def _show(event: Event, line: ProgressLine, recent: deque[StepResult]) -> None:
     from iddpm.training import Stepped, Validated, Working, WroteSamples
 
     match event:
         case Stepped(step, _, result):
-            line.update(step, lambda: _losses(result))
+            recent.append(result)
+            line.update(step, lambda: _losses(recent))
         case Working(what, done, count):
             line.note(f"{what} {done}/{count}")
         case Validated(step, score):
@@ -144,9 +149,12 @@ def _show(event: Event, line: ProgressLine) -> None:
             pass
 
 
-def _losses(result: StepResult) -> str:
-    bound = "" if result.vlb is None else f", bound {result.vlb.mean():.2f} bits/dim"
-    return f"loss {result.total.mean():.4f}{bound}"
+def _losses(recent: deque[StepResult]) -> str:
+    """Means over the last steps: a single batch's say little."""
+    loss = sum(float(result.total.mean()) for result in recent) / len(recent)
+    bounds = [float(result.vlb.mean()) for result in recent if result.vlb is not None]
+    bound = f", training bound {sum(bounds) / len(bounds):.2f} bits/dim" if bounds else ""
+    return f"loss {loss:.4f}{bound}"
 
 
 def _say_done(session: Session, begun: int, *, as_json: bool) -> None:

@@ -66,7 +66,12 @@ def _integer_stride(num_timesteps: int, count: int) -> list[int]:
         kept = range(0, num_timesteps, step)
         if len(kept) == count and (count > 1 or num_timesteps == 1):
             return list(kept)
-    raise UserError(f'steps: "ddim{count}": no whole stride keeps {count} of {num_timesteps} timesteps; try "{count}"')
+    known = sorted({len(range(0, num_timesteps, step)) for step in range(1, num_timesteps + 1)})
+    near = sorted(sorted(known, key=lambda each: abs(each - count))[:2])
+    raise UserError(
+        f"steps: no whole stride keeps {count} of {num_timesteps} timesteps (ddim{count}), but {near[0]} or {near[-1]};"
+        f' evenly spaced steps ("{count}", --stride uniform) can be as many'
+    )
 
 
 def _quadratic(num_timesteps: int, count: int) -> list[int]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from iddpm.diffusion import cosine_schedule
 from iddpm.experiments.ablation import SCHEDULES, cell
 from iddpm.experiments.experiment import Cell, Experiment, Finding, Measured, Outcome, Table
-from iddpm.experiments.figures import tidy
+from iddpm.experiments.figures import SCHEDULE_COLOURS, tidy
 from iddpm.experiments.measures import Terms
 from iddpm.experiments.scales import Scale
 from iddpm.experiments.verdicts import mean_and_error, plus_minus
@@ -19,7 +19,6 @@ FIRST = (0.001, 0.01, 0.02, 0.05, 0.1, 0.5)
 TOLD = 0.05
 LENGTHS = (100, 1000, 10_000)
 """Of the chains whose variances are drawn, as in the paper."""
-COLOURS = {"linear": "#d9822b", "cosine": "#2a6fbb"}
 
 
 class BoundByStep(Experiment):
@@ -79,7 +78,7 @@ def _figure(measured: list[Measured]) -> Figure:
         schedule, found = str(each.labels["schedule"]), each.found["terms"]
         label = schedule if each.labels["seed"] == 0 else None
         steps = np.array(found["timesteps"]) + 1
-        left.plot(steps, np.maximum(found["terms"], 1e-9), color=COLOURS[schedule], linewidth=0.8, label=label)
+        left.plot(steps, np.maximum(found["terms"], 1e-9), color=SCHEDULE_COLOURS[schedule], linewidth=0.8, label=label)
     left.set(xscale="log", yscale="log", xlabel="diffusion step, t + 1", ylabel="term of the bound, bits/dim")
     for length, shade in zip(LENGTHS, ("#9ecae1", "#4292c6", "#084594"), strict=True):
         chain = cosine_schedule(length)

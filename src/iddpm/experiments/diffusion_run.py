@@ -16,7 +16,7 @@ from iddpm.experiments.experiment import JSON, Progress, Subject
 from iddpm.experiments.opened import opened, spec_of
 from iddpm.model import Model
 from iddpm.speed import count_flops
-from iddpm.training import Session, Stepped
+from iddpm.training import Session, Stepped, Working
 from iddpm.training.processes import choose_device
 from iddpm.training.records import Records
 
@@ -42,12 +42,18 @@ class DiffusionRun(Subject):
         session = Session(self.config, opened(self.config.data), folder, device)
         with closing(session.events()) as events:
             for event in events:
-                if isinstance(event, Stepped):
-                    try:
-                        yield Progress("training", event.step, event.steps)
-                    except GeneratorExit:  # whoever wanted the run has been told to stop
-                        session.save()
-                        raise
+                match event:
+                    case Stepped(step, steps, _):
+                        progress = Progress("training", step, steps)
+                    case Working(what, done, count):
+                        progress = Progress(what, done, count)
+                    case _:
+                        continue
+                try:
+                    yield progress
+                except GeneratorExit:  # whoever wanted the run has been told to stop
+                    session.save()
+                    raise
 
     def is_made(self, folder: Path) -> bool:
         training, latest = self.config.training, RunDirectory(folder).latest()

@@ -66,6 +66,8 @@ class Measure(ABC):
     label: str
     version: ClassVar[int] = 1
     """Raised when the same settings come to measure something else."""
+    compares_features: ClassVar[bool] = False
+    """Whether it needs the network whose features suit the data (`measures.check_features`)."""
 
     @abstractmethod
     def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:

@@ -174,9 +174,13 @@ class Study:
         return FixedVariance(setting.variance) if table is None else table
 
 
-def cheapest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The setting of fewest evaluations whose FD is within the 95 % interval of the whole chain's, if there is one."""
+def within(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Settings of few steps whose FD is not above the 95 % interval of the whole chain's."""
     whole = next(row for row in rows if row["stride"] == WHOLE)
     most = whole["fd"]["value"] + CONFIDENCE * whole["fd"]["error"]
-    good = [row for row in rows if row["stride"] != WHOLE and row["fd"]["value"] <= most]
-    return min(good, key=lambda row: (row["evaluations"], row["fd"]["value"]), default=None)
+    return [row for row in rows if row["stride"] != WHOLE and row["fd"]["value"] <= most]
+
+
+def cheapest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The setting of fewest evaluations whose FD is within the 95 % interval of the whole chain's, if there is one."""
+    return min(within(rows), key=lambda row: (row["evaluations"], row["fd"]["value"]), default=None)

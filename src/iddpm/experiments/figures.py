@@ -5,6 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+SCHEDULE_COLOURS = {"linear": "#d9822b", "cosine": "#2a6fbb"}
+
 
 def tidy(*panels: Axes) -> None:
     """Faint grid, no box, and plain numbers on logarithmic axes however little of a decade they show."""

@@ -16,12 +16,11 @@ from iddpm.config import DataConfig, DatasetSpec
 from iddpm.data import ArrayDataset, quantize
 from iddpm.data import scale as scaled
 from iddpm.diffusion.randomness import mixed_seed
-from iddpm.errors import UserError
 from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import JSON, Measure, Progress, Subject
 from iddpm.experiments.gan import LATENT, Discriminator, Generator, discriminator_loss, generator_loss, settle
 from iddpm.experiments.measures import judged
-from iddpm.experiments.opened import opened, spec_of
+from iddpm.experiments.opened import images_spec, opened, spec_of
 from iddpm.experiments.rivals import Learner, average, flops, module_state, steps_done, train
 from iddpm.judging import images_of_data
 from iddpm.training.processes import choose_device
@@ -48,7 +47,7 @@ class GanRun(Subject):
     ) -> GanRun:
         """As many steps as take the FLOPs of `run`'s training, with its data and seed."""
         data, seed = run.config.data, run.config.training.seed
-        steps = run.flops() // (batch_size * _flops_of(spec_of(data), width))
+        steps = run.flops() // (batch_size * _flops_of(images_spec(data, "the GAN of coverage"), width))
         return cls(data, width, max(1, steps), batch_size, seed, generator_rate, average_rate)
 
     def identity(self) -> JSON:
@@ -91,8 +90,6 @@ class _Learner(Learner):
         self._data = opened(run.data).train
         self._device = choose_device("auto")
         spec = self._data.spec
-        if len(spec.size) != 2:
-            raise UserError(f"--data: the GAN is for images, and {run.data.source} has {len(spec.size)} dimensions")
         torch.manual_seed(run.seed)
         self._generator = Generator(spec, run.width).to(self._device)
         self._discriminator = Discriminator(spec, run.width).to(self._device)
@@ -145,6 +142,7 @@ class JudgedGan(Measure):
     """Scores of a GAN's samples, classes in turn."""
 
     count: int
+    compares_features = True
 
     @torch.no_grad()
     def take(self, subject: Subject, folder: Path, shared: Path) -> Steps[Progress, None, JSON]:

@@ -82,6 +82,8 @@ def given_samples(path: str, data: DataConfig, count: int) -> GivenSamples:
 class JudgedGiven(Measure):
     """Scores of samples that were given."""
 
+    compares_features = True
+
     def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
         assert isinstance(subject, GivenSamples)
         images = in_levels(images_of_data(subject.images(), {"source": subject.path}), spec_of(subject.data).levels)

@@ -127,6 +127,7 @@ class GradientNoise(Experiment):
             f"T is {length:,}; the paper's is 4,000.",
             f"Noise scales are tr(Sigma) / |G|^2 of {BATCHES} gradients at the last weights (in images); those on the"
             " same weights are at the weights of the run with importance sampling.",
+            "They are without dropout, on batches of 64: with low-discrepancy timesteps the scale depends on that.",
             "Learning curves are held-out bounds on 100 evenly spaced steps, of averaged weights. There predictions of"
             " x_0 are bounded to the data's range, and in training they are not. The last column is the whole chain's"
             " bound as it is trained.",

@@ -25,7 +25,7 @@ from iddpm.experiments.experiment import JSON, Cell, Experiment, Measure, Measur
 from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits
 from iddpm.experiments.names import ScaleName
-from iddpm.experiments.opened import opened, spec_of
+from iddpm.experiments.opened import images_spec, opened, spec_of
 from iddpm.experiments.rivals import Learner, average, flops, module_state, steps_done, train
 from iddpm.experiments.scales import Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
@@ -169,7 +169,8 @@ class AutoregressiveRun(Subject):
     def with_budget(cls, run: DiffusionRun, kind: str, settings: Settings) -> AutoregressiveRun:
         """As many steps as take the FLOPs of `run`'s training, with its data, batch size and seed."""
         config = run.config
-        each, _ = _flops_of(kind, settings.width, settings.depth, spec_of(config.data))
+        spec = images_spec(config.data, "a rival of likelihood")
+        each, _ = _flops_of(kind, settings.width, settings.depth, spec)
         size = config.training.batch_size
         return cls(kind, settings, config.data, max(1, run.flops() // (each * size)), size, config.training.seed)
 

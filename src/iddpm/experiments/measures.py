@@ -113,6 +113,7 @@ class Judged(Measure):
     sampler: SamplerName = "ancestral"
     variance: str | None = None
     step: int | None = None
+    compares_features = True
 
     def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
         assert isinstance(subject, DiffusionRun)
@@ -160,7 +161,7 @@ def _make_reference(data: DataConfig, path: Path, count: int) -> Generator[Progr
     train: Dataset = opened(data).train
     if isinstance(train, Crops):
         train = Places(train)
-    if isinstance(train, Places) or default_features(train.spec) == "classifier":
+    if _own_classifier(train):
         yield Progress("training a classifier, whose features are compared", 0, 1)
         trained = train_classifier(train)
         network: FeatureNetwork = ClassifierFeatures(trained.network, trained.accuracy)
@@ -173,6 +174,17 @@ def _make_reference(data: DataConfig, path: Path, count: int) -> Generator[Progr
             news.save(path)
         else:
             yield Progress("looking at training images", news, images.rounds)
+
+
+def check_features(data: DataConfig) -> None:
+    """UserError where the network whose features suit the data cannot be had: to be asked before any work."""
+    if not _own_classifier(opened(data).train):
+        _pretrained()
+
+
+def _own_classifier(train: Dataset) -> bool:
+    """Whether a classifier of the data itself is trained, rather than Inception's features taken."""
+    return isinstance(train, Crops | Places) or default_features(train.spec) == "classifier"
 
 
 def _pretrained() -> FeatureNetwork:

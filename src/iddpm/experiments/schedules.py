@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from iddpm.diffusion import cosine_schedule, linear_schedule
 from iddpm.experiments.ablation import SCHEDULES, cell
 from iddpm.experiments.experiment import Cell, Experiment, Measured, Outcome, Table
-from iddpm.experiments.figures import tidy
+from iddpm.experiments.figures import SCHEDULE_COLOURS, tidy
 from iddpm.experiments.measures import Judged
 from iddpm.experiments.scales import Scale
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
@@ -20,7 +20,6 @@ SKIPPED = (0.0, 0.05, 0.1, 0.2, 0.3)
 """Shares of the chain, from its noisy end, that samples do without."""
 TOLD = 0.2
 """The share of the finding: the paper skips a fifth of the linear chain without harm."""
-COLOURS = {"linear": "#d9822b", "cosine": "#2a6fbb"}
 
 
 class Schedules(Experiment):
@@ -85,9 +84,9 @@ def _figure(scale: Scale, found: dict[tuple[str, float], list[float]]) -> Figure
     left, right = figure.subplots(1, 2)
     length = scale.base.diffusion.num_timesteps
     for schedule, made in (("linear", linear_schedule(length)), ("cosine", cosine_schedule(length))):
-        left.plot(np.arange(length) / length, made.alpha_bar.numpy(), color=COLOURS[schedule], label=schedule)
+        left.plot(np.arange(length) / length, made.alpha_bar.numpy(), color=SCHEDULE_COLOURS[schedule], label=schedule)
         means, errors = zip(*(mean_and_error(found[schedule, share]) for share in SKIPPED), strict=True)
-        right.errorbar(SKIPPED, means, errors, color=COLOURS[schedule], marker="o", label=schedule)
+        right.errorbar(SKIPPED, means, errors, color=SCHEDULE_COLOURS[schedule], marker="o", label=schedule)
     left.set(xlabel="t / T", ylabel=r"$\bar\alpha_t$")
     right.set(xlabel="share of the noisy end skipped", ylabel="Frechet distance", yscale="log")
     for axes in (left, right):

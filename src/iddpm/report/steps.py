@@ -58,7 +58,7 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
     whole = next(row for row in rows if row["stride"] == "whole")
     strides = [stride for stride in STRIDES if any(row["stride"] == stride for row in rows)]
     figure = Figure(figsize=(max(6.4, 4.1 * len(strides)), 7.2), layout="constrained", dpi=110)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(f"{title}; line and band: the whole chain, {whole['steps']} steps", fontsize=11)
     panels = figure.subplots(2, len(strides), sharex=True, sharey="row", squeeze=False)
     for column, stride in enumerate(strides):
         for panel, key, value, label in (
@@ -78,26 +78,21 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
             if column == 0:
                 panel.set_ylabel(label)
                 values = [row[key][value] for row in rows if row[key] is not None]
-                panel.set_ylim(0.9 * max(min(values), 1e-3), 1.1 * min(max(values), MOST[key] * known[value]))
+                values += [known[value] + side * CONFIDENCE * known["error"] for side in (-1, 1)]
+                least = max(min(values), known[value] / MOST[key])
+                panel.set_ylim(0.9 * least, 1.1 * min(max(values), MOST[key] * known[value]))
         panels[0, column].set_title(STRIDES[stride], fontsize=10)
         panels[1, column].set_xlabel("evaluations of the network for a sample")
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    panels[0, 0].text(
-        0.97,
-        0.94,
-        f"line and band: the whole chain, {whole['steps']} steps",
-        transform=panels[0, 0].transAxes,
-        fontsize=8,
-        horizontalalignment="right",
-    )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return Image.open(buffer)
 
 
 def _draw(panel: Axes, rows: list[dict[str, Any]], key: str, value: str) -> None:
-    for method, (colour, marker, line) in STYLES.items():
+    ticks = sorted({row["evaluations"] for row in rows})
+    for place, (method, (colour, marker, line)) in enumerate(STYLES.items()):
         found = sorted(
             (row["evaluations"], row[key][value], row[key]["error"])
             for row in rows
@@ -105,11 +100,12 @@ def _draw(panel: Axes, rows: list[dict[str, Any]], key: str, value: str) -> None
         )
         if found:
             counts, values, errors = zip(*found, strict=True)
+            if len(ticks) == 1:  # side by side
+                counts = (counts[0] * 1.02 ** (place - len(STYLES) / 2),)
             panel.errorbar(
                 counts, values, errors, color=colour, marker=marker, linestyle=line, markersize=5, linewidth=1.2,
                 elinewidth=0.7, label=NAMES[method],
             )  # fmt: skip
-    ticks = sorted({row["evaluations"] for row in rows})
     panel.set(xscale="log", yscale="log", xlim=(ticks[0] / 1.25, ticks[-1] * 1.25))
     panel.set_xticks(ticks, [str(tick) for tick in ticks])
     panel.minorticks_off()
