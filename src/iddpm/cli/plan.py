@@ -97,7 +97,7 @@ def run(words: Sequence[str]) -> int:
         "seed": arguments.seed,
         "candidates": len(timesteps),
     }
-    say(f"plan: on {count} of {len(held_out):,} held-out items, the whole plan for every number of steps at once")
+    say(f"plan: on {count} of {len(held_out):,} held-out items")
     kept = _Kept(
         path.with_name(f"{path.stem}-unfinished.safetensors"),
         {**subject, **about, "timesteps": timesteps, "format": FORMAT},
