@@ -66,7 +66,22 @@ def test_a_run_goes_on_by_its_own_name(tmp_path: Path, capsys: pytest.CaptureFix
     assert "from step 4 to step 6" in capsys.readouterr().err
     done = json.loads(output(capsys, "train", str(path), "--device", "cpu", "--json"))
     assert done == {"run": str(path), "validation": None, "step": 6}
-    assert main(["train", "digits", "--run", str(path), *TINY_FLAGS, "--training.weight-decay", "1"]) == 2
+    assert (
+        main(
+            [
+                "train",
+                "digits",
+                "--run",
+                str(path),
+                *TINY_FLAGS,
+                "--training.steps",
+                "6",
+                "--training.weight-decay",
+                "1",
+            ]
+        )
+        == 2
+    )
     assert "--training.weight-decay: the run in" in capsys.readouterr().err
 
 
@@ -145,7 +160,7 @@ def test_nll_adds_up(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(respaced["terms"]) == 5
     words = output(capsys, "nll", run, "--count", "20", "--split", "train")
     assert words.startswith("bits/dim  ")
-    assert "digits (train) in 17 levels, 20 steps, ema 0.998 weights" in words
+    assert "digits (train) in 17 levels, all 20 steps, ema 0.998 weights" in words
 
 
 def test_nll_of_other_data(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,7 @@ def minuscule() -> Scale:
         base,
         base=shrunk(base.base, network),
         classes=shrunk(base.classes, network.model_copy(update={"classes": True})),
+        widened=shrunk(base.widened, network),
         widths=(4, 8, 12, 16),
         items=4,
         error=50.0,
@@ -74,6 +75,8 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> Scale:
     monkeypatch.setattr(schedules, "SKIPPED", (0.0, 0.2))
     monkeypatch.setattr(steps, "COUNTS", {"tiny": (2, 3, 4, 5, 6, 7)})
     monkeypatch.setattr(measures, "REFERENCE", 200)
+    monkeypatch.setattr(measures, "SHORT", 20)
+    monkeypatch.setattr(scaling, "FEWEST", 100)
     monkeypatch.setattr(bound_by_step, "ITEMS", 4)
     monkeypatch.setattr(scaling, "LOOKS", (2, 1))
     return minuscule()

@@ -236,8 +236,9 @@ def _print_result(
         return
     others = [name for name in stored.plans if name != "model"]
     names = ["uniform", "ddim", "quadratic", "planned", *others]
-    print("bits/dim on what was planned on, all with the same noise: to compare strides by (iddpm nll scores a chain)")
-    print("first the model's variance, evenly spaced to planned; then planned with other variances (--variance)")
+    print(
+        "bits/dim on what was planned on: of strides with the model's variance, then planned with others (--variance)"
+    )
     if len(stored.timesteps) < num_timesteps:
         print(f"(of other strides the nearest of the {len(stored.timesteps)} steps to choose from)")
     print(f"{'steps':>6}" + "".join(f"  {name:>11}" for name in names))

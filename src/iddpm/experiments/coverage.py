@@ -19,7 +19,7 @@ from iddpm.experiments.experiment import (
 from iddpm.experiments.figures import tidy
 from iddpm.experiments.gan_run import GanRun, JudgedGan
 from iddpm.experiments.given import JudgedGiven, given_samples
-from iddpm.experiments.measures import Judged
+from iddpm.experiments.measures import SHORT, Judged
 from iddpm.experiments.names import ScaleName
 from iddpm.experiments.scales import Scale
 from iddpm.experiments.verdicts import compared, higher, mean_and_error, plus_minus
@@ -36,8 +36,6 @@ GANS: dict[ScaleName, tuple[int, int, float, float]] = {
     "paper": (384, 256, 2e-4, 0.9999),
 }
 """Width, images in a batch, the generator's learning rate (the discriminator's is twice that), and its average's."""
-SHORT = 250
-"""Steps of a chain that is sampled whole."""
 FEWEST = 1000
 """Samples that precision and recall are told from."""
 GAN = "GAN"

@@ -22,15 +22,16 @@ class Scale:
     """Sizes of everything that experiments make and measure.
 
     base: a run with the cosine schedule, T of 4,000 and L_hybrid, which experiments vary. classes: data with classes
-    for the comparison with a GAN. widths: channels of the scaling experiment's networks. items, error: held-out items
-    that are scored, and to within how many bits/dim. samples, sampling_steps: of a Frechet distance. vlb_timesteps: how
-    L_vlb draws them outside of the experiment on that. other_data: a name of data that is not the scale's own. given:
-    places of other models' samples, to be judged beside.
+    for the comparison with a GAN. widened, widths: a run of the scaling experiment, and its networks' channels.
+    items, error: held-out items that are scored, and to within how many bits/dim. samples, sampling_steps: of a Frechet
+    distance. vlb_timesteps: how L_vlb draws them outside of the experiment on that. other_data: a name of data that is
+    not the scale's own. given: places of other models' samples, to be judged beside.
     """
 
     name: ScaleName
     base: Config
     classes: Config
+    widened: Config
     widths: tuple[int, int, int, int]
     items: int
     error: float
@@ -61,6 +62,7 @@ def scale_of(name: ScaleName, data: DataConfig | None = None) -> Scale:
         other_data=_name_of(data),
         base=_on(made.base, data, spec, share),
         classes=_on(made.classes, labelled, spec, share),
+        widened=_on(made.widened, data, spec, share),
     )
 
 
@@ -91,7 +93,7 @@ def quiet(config: Config) -> Config:
 
 
 def tiny() -> Scale:
-    """Crops of photographs, 8x8 pixels in 256 levels, and networks that learn in a minute.
+    """Crops of photographs, 8x8 pixels in 256 levels, and networks that learn in a minute; digits for two experiments.
 
     L_vlb draws timesteps uniformly: importance sampling begins when every step has ten losses, which at T = 4,000 these
     runs never reach, and at T = 1,000 it then spends two fifths of them on the noisiest steps, where an error in eps is
@@ -114,7 +116,9 @@ def tiny() -> Scale:
     )
     digits = preset("digits")
     classes = digits.model_copy(update={"network": digits.network.model_copy(update={"classes": True})})
-    return Scale("tiny", quiet(base), quiet(classes), (8, 12, 16, 24), 256, 0.02, 500, "100", 5, "uniform")
+    shorter = digits.model_copy(update={"training": digits.training.model_copy(update={"steps": 1000})})
+    widths = (8, 12, 16, 24)
+    return Scale("tiny", quiet(base), quiet(classes), quiet(shorter), widths, 256, 0.02, 500, "100", 5, "uniform")
 
 
 def small() -> Scale:
@@ -129,7 +133,8 @@ def small() -> Scale:
             "data": config.data.model_copy(update={"num_classes": 10}),
         }
     )
-    return Scale("small", quiet(config), quiet(labelled), (32, 48, 64, 96), 1000, 0.01, 10_000, "250", 3)
+    widths = (32, 48, 64, 96)
+    return Scale("small", quiet(config), quiet(labelled), quiet(config), widths, 1000, 0.01, 10_000, "250", 3)
 
 
 def paper() -> Scale:
@@ -138,7 +143,8 @@ def paper() -> Scale:
     network = base.network.model_copy(update={"norm_groups": 32})  # of narrower networks, too
     base = base.model_copy(update={"network": network})
     classes = preset("imagenet64-class")
-    return Scale("paper", quiet(base), quiet(classes), (64, 96, 128, 192), 10_000, 0.003, 50_000, "250", 3)
+    widths = (64, 96, 128, 192)
+    return Scale("paper", quiet(base), quiet(classes), quiet(base), widths, 10_000, 0.003, 50_000, "250", 3)
 
 
 def varied(

@@ -21,6 +21,8 @@ LOOKS = (4, 2, 1)
 """Parts of the training after which is measured."""
 SCORES = {"fd": ("frechet distance", 0.10), "bits": ("bits/dim", 0.01)}
 """What is predicted, and to within which share."""
+FEWEST = 1000
+"""Samples of an FD that a law is told from."""
 RESAMPLES = 200
 EXPONENTS = np.geomspace(0.01, 3.0, 40)
 """Of laws, to begin with: each within 16 % of the next."""
@@ -60,9 +62,10 @@ class Scaling(Experiment):
         ]
         header = ["channels", "training, TFLOP", "FD", "bits/dim", "learning rate"]
         notes = [
-            f"Widths {', '.join(map(str, scale.widths))}; the paper's are 64, 96, 128 and 192 on ImageNet 64x64.",
+            f"The data is {scale.widened.data.source}, the widths are {', '.join(map(str, scale.widths))}; the paper's"
+            " are 64, 96, 128 and 192, on ImageNet 64x64.",
             "The law is value = a + b C^-c in training FLOPs C (counted), by least squares over all seeds at the end of"
-            " training; points of earlier checkpoints are drawn, not fitted.",
+            " training; points of earlier checkpoints, whose learning rate has not fallen yet, are drawn, not fitted.",
             f"By how much the law is off is told with the interval of {RESAMPLES} resamples of the seeds (95 %); a"
             " finding holds where all of it is within, and does not hold where all of it is beyond.",
         ]
@@ -99,16 +102,15 @@ def _predicted(score: str, width: int, compute: NDArray[np.float64], known: NDAr
 
 def rate(scale: Scale, width: int) -> float:
     """In proportion to 1 / sqrt(width)."""
-    return scale.base.training.learning_rate * math.sqrt(scale.base.network.channels / width)
+    return scale.widened.training.learning_rate * math.sqrt(scale.widened.network.channels / width)
 
 
 def _run(scale: Scale, width: int, seed: int) -> DiffusionRun:
-    config = varied(scale.base, channels=width, learning_rate=rate(scale, width), seed=seed)
+    config = varied(scale.widened, channels=width, learning_rate=rate(scale, width), seed=seed)
     training = config.training.model_copy(
         update={
             "checkpoint_every": max(1, config.training.steps // LOOKS[0]),
             "keep_checkpoints": LOOKS[0] + 1,
-            "decay": False,
         }
     )
     return DiffusionRun(config.model_copy(update={"training": training}))
@@ -116,11 +118,13 @@ def _run(scale: Scale, width: int, seed: int) -> DiffusionRun:
 
 def measures(scale: Scale) -> tuple[Bits | Judged, ...]:
     """FD and bits/dim after each part of the training."""
+    steps = scale.widened.training.steps
     found: list[Bits | Judged] = []
     for part in LOOKS:
-        step = None if part == 1 else scale.base.training.steps // LOOKS[0] * (LOOKS[0] // part)
+        step = None if part == 1 else steps // LOOKS[0] * (LOOKS[0] // part)
         found.append(Bits(f"bits, 1/{part}", scale.items, scale.error, step=step))
-        found.append(Judged(f"fd, 1/{part}", scale.samples, scale.sampling_steps, step=step))
+        count = max(FEWEST, scale.samples) if part == 1 else scale.samples
+        found.append(Judged(f"fd, 1/{part}", count, scale.sampling_steps, step=step))
     return tuple(found)
 
 
