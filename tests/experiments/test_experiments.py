@@ -18,6 +18,7 @@ from iddpm.checkpoints.run import RunDirectory
 from iddpm.cli import reproduce
 from iddpm.cli.main import main
 from iddpm.config import Config, DataConfig, NetworkConfig
+from iddpm.errors import DivergedError
 from iddpm.experiments import (
     ablation,
     bound_by_step,
@@ -34,7 +35,7 @@ from iddpm.experiments.diffusion_run import DiffusionRun, flags
 from iddpm.experiments.experiment import Cell, Label, Outcome
 from iddpm.experiments.gan_run import GanRun
 from iddpm.experiments.names import NAMES
-from iddpm.experiments.opened import opened
+from iddpm.experiments.opened import fingerprint, opened
 from iddpm.experiments.page import plain, write
 from iddpm.experiments.scales import Scale, paper, quiet, scale_of, small, tiny, varied
 from iddpm.experiments.store import Store
@@ -271,6 +272,36 @@ def test_a_mistake_is_one_line(
     assert message in error
     assert error.count("\n") == 1
     assert not Path("runs").exists()
+
+
+def test_data_that_has_changed_is_refused(smaller: Scale, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["reproduce", "schedules", "--seeds", "1", "--data", f"npz:{tmp_path}/x.npz", "--runs", f"{tmp_path}/runs"]
+
+    def save(value: int) -> None:
+        opened.cache_clear()
+        fingerprint.cache_clear()
+        np.savez(tmp_path / "x.npz", images=np.full((96, 8, 8, 3), value, np.uint8))
+
+    save(1)
+    scale = scale_of("tiny", DataConfig(source=f"npz:{tmp_path}/x.npz"))
+    run = EXPERIMENTS["schedules"]().cells(scale, 1)[0].subject
+    next(run.make(tmp_path / "runs" / run.key))
+    save(2)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "--data: is no longer what the run in" in error
+    assert "another directory with --runs" in error
+    assert error.count("\n") == 1
+
+
+def test_a_run_that_diverges_is_named(smaller: Scale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: object) -> None:
+        raise DivergedError("the loss is not finite")
+
+    monkeypatch.setattr("iddpm.training.trainer.Trainer.optimize", diverge)
+    run = EXPERIMENTS["schedules"]().cells(smaller, 1)[0].subject
+    with pytest.raises(DivergedError, match=rf"not finite\n  this run: iddpm train {tmp_path}, with such flags"):
+        list(run.make(tmp_path))
 
 
 def test_helpers_work_and_conclude_nothing(

@@ -96,8 +96,8 @@ def run(words: Sequence[str]) -> int:
     with _in_own_flags():
         scale = replace(scale_of(arguments.scale, _data(arguments)), given=arguments.samples)
         cells = {name: EXPERIMENTS[name]().cells(scale, arguments.seeds or scale.seeds) for name in chosen}
-        _check(cells, arguments)
-    store = Store(Path(arguments.runs))
+        store = Store(Path(arguments.runs))
+        _check(cells, store, arguments)
     if arguments.print_commands:
         _print_commands(store, [cell for each in cells.values() for cell in each])
     elif WORKER in os.environ:
@@ -108,8 +108,8 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _check(cells: dict[str, list[Cell]], arguments: ReproduceArguments) -> None:
-    """UserError where a network does not fit the data, or where that is not there: before any work."""
+def _check(cells: dict[str, list[Cell]], store: Store, arguments: ReproduceArguments) -> None:
+    """UserError where a network does not fit the data, or where that is not there, or has changed: before any work."""
     from iddpm.experiments.diffusion_run import DiffusionRun
     from iddpm.experiments.measures import check_features
     from iddpm.experiments.opened import opened
@@ -122,6 +122,8 @@ def _check(cells: dict[str, list[Cell]], arguments: ReproduceArguments) -> None:
     for data, is_judged in {(each.config.data, key in judged) for key, each in runs.items()}:
         try:
             opened(data)
+            for run in (each for each in runs.values() if each.config.data == data):
+                run.check_data(store.folder(run))
             if is_judged and not arguments.print_commands:
                 check_features(data)
         except UserError as error:
@@ -140,8 +142,9 @@ def _in_own_flags() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        own = {"--data.source": "--data", "data.source:": "--data:", "data.size": "--size"}
-        raise UserError(re.sub("|".join(own), lambda found: own[found[0]], str(error))) from None
+        own = {"--data.source": "--data", "data.source:": "--data:", "data.size": "--size", "--run": "--runs"}
+        names = "|".join(rf"{name}(?!\w)" for name in own)
+        raise UserError(re.sub(names, lambda found: own[found[0]], str(error))) from None
 
 
 def _reproduce(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 
 from iddpm.checkpoints.run import RunDirectory, load, step_of
 from iddpm.config import Config, DatasetSpec, Section, TrainingConfig
+from iddpm.errors import DivergedError
 from iddpm.experiments.experiment import JSON, Progress, Subject
-from iddpm.experiments.opened import opened, spec_of
+from iddpm.experiments.opened import fingerprint, opened, spec_of
 from iddpm.model import Model
 from iddpm.speed import count_flops
 from iddpm.training import Session, Stepped, Working
@@ -40,7 +41,7 @@ class DiffusionRun(Subject):
             return
         device = choose_device("auto")
         session = Session(self.config, opened(self.config.data), folder, device)
-        with closing(session.events()) as events:
+        with _of(folder), closing(session.events()) as events:
             for event in events:
                 match event:
                     case Stepped(step, steps, _):
@@ -54,6 +55,12 @@ class DiffusionRun(Subject):
                 except GeneratorExit:  # whoever wanted the run has been told to stop
                     session.save()
                     raise
+
+    def check_data(self, folder: Path) -> None:
+        """UserError where there is such a run, and its data has changed since."""
+        run = RunDirectory(folder)
+        if run.exists:
+            run.check_data(opened(self.config.data).spec, fingerprint(self.config.data))
 
     def is_made(self, folder: Path) -> bool:
         training, latest = self.config.training, RunDirectory(folder).latest()
@@ -81,6 +88,16 @@ class DiffusionRun(Subject):
         ordinary = config.model_copy(update={"training": TrainingConfig()})
         each = _flops_of(ordinary, spec_of(config.data))
         return each * config.training.batch_size * config.training.steps
+
+
+@contextmanager
+def _of(folder: Path) -> Iterator[None]:
+    """A diagnosis says which of an experiment's runs it is about."""
+    try:
+        yield
+    except DivergedError as error:
+        way = f"iddpm train {shlex.quote(str(folder))}, with such flags; when it is done, this command goes on"
+        raise DivergedError(f"{error}\n  this run: {way}") from None
 
 
 @cache

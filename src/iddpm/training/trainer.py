@@ -244,7 +244,7 @@ def diagnosis(trainer: Trainer, batch: TrainingBatch, what: str, losses: Tensor,
         f"  timesteps with such a loss: {', '.join(map(str, bad_steps[:10])) or 'none'}",
         f"  learning rate {trainer.learning_rate():.3g}, gradient norm of the step before {norm:.3g}",
         "  what helps: a lower --training.learning-rate, a longer --training.warmup-steps,"
-        " --training.gradient-clip 1: give them to the same command, and it goes on from the last checkpoint",
+        " --training.gradient-clip 1: give them to iddpm train, and the run goes on from its last checkpoint",
     ]
     return "\n".join(lines)
 
