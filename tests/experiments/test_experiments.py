@@ -71,7 +71,7 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> Scale:
     monkeypatch.setattr(gradient_noise, "LENGTH", {"tiny": 10})
     monkeypatch.setattr(gradient_noise, "BATCHES", 4)
     monkeypatch.setattr(
-        likelihood, "SIZES", {"tiny": {kind: likelihood.Settings(8, 1) for kind in ("PixelCNN", "transformer")}}
+        likelihood, "SIZES", {"tiny": {kind: likelihood.Settings(8, 1, 2e-3) for kind in ("PixelCNN", "transformer")}}
     )
     monkeypatch.setattr(schedules, "SKIPPED", (0.0, 0.2))
     monkeypatch.setattr(steps, "COUNTS", {"tiny": (2, 3, 4, 5, 6, 7)})
@@ -163,7 +163,7 @@ def test_a_printed_command_makes_the_very_run(scale: Scale) -> None:
 
 
 def test_a_rival_goes_on_exactly_where_it_was(smaller: Scale, tmp_path: Path) -> None:
-    run = likelihood.AutoregressiveRun("PixelCNN", likelihood.Settings(6, 1), smaller.base.data, 6, 4, 0)
+    run = likelihood.AutoregressiveRun("PixelCNN", likelihood.Settings(6, 1, 2e-3), smaller.base.data, 6, 4, 0)
     for _ in rivals.train(likelihood._Learner(run), tmp_path / "whole", 6, 2):
         pass
     halves = rivals.train(likelihood._Learner(run), tmp_path / "halves", 6, 2)

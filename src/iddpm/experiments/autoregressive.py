@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iddpm.config import DatasetSpec
+from iddpm.experiments.logistic_mixture import PARAMETERS, log_probabilities, scaled, spread
 
 
 class Autoregressive(nn.Module, ABC):
@@ -23,12 +24,16 @@ class Autoregressive(nn.Module, ABC):
     spec: DatasetSpec
 
     @abstractmethod
-    def logits(self, items: Tensor) -> Tensor:
-        """`[batch, levels, channels, height, width]`: of each value, given those before it."""
+    def mixtures(self, items: Tensor) -> Tensor:
+        """Each value's, given those before it: `[batch, PARAMETERS, channels, height, width]`."""
+
+    def scaled(self, items: Tensor) -> Tensor:
+        """Levels as numbers from -1 to 1."""
+        return scaled(items, self.spec.levels, next(self.parameters()).dtype)
 
     def forward(self, items: Tensor) -> Tensor:
         """Bits/dim, `[batch]`: exact."""
-        nats = F.cross_entropy(self.logits(items), items, reduction="none")
+        nats = -log_probabilities(self.mixtures(items), items, self.spec.levels)
         return nats.flatten(1).mean(dim=1) / math.log(2)
 
 
@@ -104,16 +109,16 @@ class PixelCNN(Autoregressive):
         self.above = RowsAbove(spec.channels, width, 7)
         self.before = PixelsBefore(spec.channels, width, 7, groups, is_first=True)
         self.blocks = nn.ModuleList(GatedBlock(width, size, groups) for _ in range(depth))
-        self.last = PixelsBefore(width, groups * spec.levels, 1, groups)
-        nn.init.zeros_(self.last.weight)
+        self.last = PixelsBefore(width, groups * PARAMETERS, 1, groups)
+        spread(self.last, groups)
 
-    def logits(self, items: Tensor) -> Tensor:
-        x = items.to(self.last.weight.dtype) * (2 / (self.spec.levels - 1)) - 1
+    def mixtures(self, items: Tensor) -> Tensor:
+        x = self.scaled(items)
         rows, pixels = self.above(x), self.before(x)
         for block in self.blocks:
             rows, pixels = block(rows, pixels)
         out: Tensor = self.last(F.elu(pixels))
-        return out.reshape(len(items), self.spec.channels, self.spec.levels, *self.spec.size).transpose(1, 2)
+        return out.reshape(len(items), self.spec.channels, PARAMETERS, *self.spec.size).transpose(1, 2)
 
 
 class TransformerBlock(nn.Module):
@@ -138,28 +143,41 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(Autoregressive):
-    """Full attention over every value before: the dense counterpart of the Sparse Transformer (Child et al. 2019)."""
+    """Full attention over every value before: the dense counterpart of the Sparse Transformer (Child et al. 2019).
+
+    A value's place is told, as there, by the sum of what stands for its row, its column and its channel.
+    """
 
     def __init__(self, spec: DatasetSpec, width: int, depth: int, heads: int = 4) -> None:
         super().__init__()
         self.spec = spec
-        self.values = nn.Embedding(spec.levels + 1, width)  # the last one stands before the first value
-        self.places = nn.Parameter(0.02 * torch.randn(spec.num_dims, width))
+        self.values = nn.Linear(2 * WAVES + 2, width)
+        axes = (*spec.size, spec.channels)
+        self.places = nn.ParameterList(0.3 * torch.randn(length, width) for length in axes)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-        self.last = nn.Linear(width, spec.levels)
-        nn.init.zeros_(self.last.weight)
+        self.last = nn.Linear(width, PARAMETERS)
+        spread(self.last, 1)
 
-    def logits(self, items: Tensor) -> Tensor:
-        batch = len(items)
-        order = items.permute(0, 2, 3, 1)  # channels innermost
-        sequence = order.flatten(1)
-        start = torch.full((batch, 1), self.spec.levels, device=items.device)
-        h = self.values(torch.cat([start, sequence[:, :-1]], dim=1)) + self.places
+    def mixtures(self, items: Tensor) -> Tensor:
+        order = self.scaled(items).permute(0, 2, 3, 1)  # channels innermost
+        before = F.pad(waves(order.flatten(1)[:, :-1]), (0, 0, 1, 0))  # nothing stands before the first value
+        rows, columns, channels = self.places
+        places = rows[:, None, None] + columns[:, None] + channels
+        h = self.values(before) + places.flatten(0, 2)
         for block in self.blocks:
             h = block(h)
         out: Tensor = self.last(self.norm(h))
-        return out.reshape(*order.shape, self.spec.levels).permute(0, 4, 3, 1, 2)
+        return out.reshape(*order.shape, PARAMETERS).permute(0, 4, 3, 1, 2)
+
+
+WAVES = 6
+
+
+def waves(x: Tensor) -> Tensor:
+    """Numbers `[...]` from -1 to 1 as `[..., 2 * WAVES + 2]`: one, themselves, and sines and cosines of them."""
+    angles = x[..., None] * math.pi * 2.0 ** torch.arange(WAVES, device=x.device, dtype=x.dtype)
+    return torch.cat([torch.ones_like(x)[..., None], x[..., None], angles.sin(), angles.cos()], dim=-1)
 
 
 MODELS: dict[str, Any] = {"PixelCNN": PixelCNN, "transformer": Transformer}
