@@ -67,7 +67,7 @@ def estimate_bound(
     check_fits(model, dataset)
     total = len(dataset) if count is None else count
     if not 0 < total <= len(dataset):
-        raise UserError(f"count: there are {len(dataset)} items to score, asked for {total}")
+        raise UserError(f"count: must be 1 ... {len(dataset)}, the items to score, got {total}")
     if not error > 0:
         raise UserError(f"error: must be above 0, got {error}; 0.01 bits/dim is usual")
     terms = _Terms(model, dataset, diffusion, seed, clip, variance, batch_size)

@@ -25,6 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
+        _permit(beside)
         if beside.is_dir() and path.is_dir():
             shutil.rmtree(path)
         beside.replace(path)
@@ -33,6 +34,15 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(beside, ignore_errors=True)
         else:
             beside.unlink(missing_ok=True)
+
+
+def _permit(path: Path) -> None:
+    """Let others read what they may read of other new files: safetensors writes files for their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for each in [path, *path.rglob("*")]:
+        if each.is_file():
+            each.chmod(each.stat().st_mode | (0o666 & ~mask))
 
 
 def locked(path: Path, taken: str) -> Callable[[], None]:

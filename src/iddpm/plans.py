@@ -90,7 +90,7 @@ class StoredPlan:
         for name, ours in subject_of(model, clip=clip).items():
             if self.subject.get(name) != ours:
                 flag = ("--clip" if clip else "--no-clip") if isinstance(clip, bool) else f"--threshold {clip:g}"
-                same = {"weights": ", with the same --weights", "clip": f", with {flag}"}.get(name, "")
+                same = {"weights": ", and the same --weights if you give any", "clip": f", with {flag}"}.get(name, "")
                 theirs, mine = self.subject.get(name), ours
                 if name == "clip":
                     theirs, mine = _told_clip(theirs), _told_clip(mine)
@@ -173,7 +173,7 @@ def jump_statistics(
     """
     diffusion = statistics.diffusion
     if not 0 < count <= len(dataset):
-        raise UserError(f"--count: there are {len(dataset)} items to plan on, asked for {count}")
+        raise UserError(f"--count: must be 1 ... {len(dataset)}, the items to plan on, got {count}")
     for start in range(statistics.count, count, batch_size):
         rows = np.arange(start, min(start + batch_size, count))
         x_0 = scale(dataset.items(rows), dataset.spec.levels).to(model.device)

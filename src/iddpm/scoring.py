@@ -65,7 +65,7 @@ def score_batches(
     spec = dataset.spec
     total = len(dataset) if count is None else count
     if not 0 < total <= len(dataset):
-        raise UserError(f"count: there are {len(dataset)} items to score, asked for {total}")
+        raise UserError(f"count: must be 1 ... {len(dataset)}, the items to score, got {total}")
     for start in range(0, total, batch_size):
         rows = np.arange(start, min(start + batch_size, total))
         x_0 = scale(dataset.items(rows), spec.levels).to(model.device)

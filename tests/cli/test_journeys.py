@@ -218,6 +218,8 @@ BAD = {
     "unknown preset": (["train", "nope"], '"nope" is no preset'),
     "unknown field": (["train", "digits", "--training.stepz", "3"], "--training.stepz"),
     "not a number": (["train", "digits", "--training.steps", "x"], "--training.steps: needs a whole number, got 'x'"),
+    "no such stride": (["sample", "RUN", "--stride", "cubic"], "Use one of ddim, planned, quadratic, uniform; see"),
+    "no numbers": (["steps", "RUN", "--steps", "a"], "--steps: needs whole numbers, got 'a'"),
     "out of range": (["train", "digits", "--training.steps", "0"], "--training.steps: should be greater"),
     "no such choice": (["train", "digits", "--objective.kind", "best"], "--objective.kind"),
     "two that disagree": (["train", "digits", "--diffusion.variance", "fixed_small"], "objective.kind: hybrid"),
@@ -242,7 +244,7 @@ BAD = {
     "ending": (["sample", "RUN", "--out", "a.gif"], '".gif" is not written'),
     "weights": (["sample", "RUN", "--weights", "0.5"], "use raw or one of"),
     "nll steps": (["nll", "RUN", "--steps", "500"], r"--steps: must be 1 \.\.\. 20, .* got 500"),
-    "nll count": (["nll", "RUN", "--count", "100000"], "there are 300 items"),
+    "nll count": (["nll", "RUN", "--count", "100000"], "must be 1 ... 300, the items to score"),
     "nll data": (
         ["nll", "RUN", "--data", "photos"],
         "items of 3x32x32 in 256 levels, and the model was made for 1x8x8 in 17",

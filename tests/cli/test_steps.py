@@ -140,7 +140,7 @@ BAD = {
     "too few steps": (["steps", "RUN", "--steps", "1"], "--steps: must be 2 ... 20"),
     "too many steps": (["steps", "RUN", "--steps", "21"], "--steps: must be 2 ... 20"),
     "too few samples": (["steps", "RUN", "--count", "5"], "scores need at least 100 images"),
-    "items": (["steps", "RUN", "--items", "301"], "--items: there are 300 held-out items"),
+    "items": (["steps", "RUN", "--items", "301"], "--items: must be 1 ... 300, the held-out items"),
     "nothing": (["steps", "RUN", "--whole", "4"], "there is nothing to try; name some"),
     "a plan's variance of a solver": (
         ["sample", "RUN", "--sampler", "dpm++", "--variance", "analytic"],

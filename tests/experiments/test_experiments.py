@@ -261,15 +261,24 @@ def test_cells_have_names() -> None:
         (["ablation", "--runs", "/proc/no/such"], "--runs: /proc/no/such cannot be written"),
         (["ablation", "--data", "photos", "--size", "15"], "--size: 15x15 cannot be halved"),
         (["ablation", "--scale", "small"], "--data: data/cifar10 does not exist"),
+        (["ablation", "--data", "folder:small", "--size", "16"], "or with --size a size that these have"),
+        (["ablation", "--data", "folder:small", "--size", "7"], "--size: 7x7 cannot be halved"),
+        (["coverage", "--samples", "mixed"], "--samples: images in folder:mixed differ in size (8x8, 9x9, ...); give"),
     ],
 )
 def test_a_mistake_is_one_line(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for place, sides in {"small": (8, 8), "mixed": (8, 9)}.items():
+        Path(place).mkdir()
+        for name, side in enumerate(sides):
+            Image.new("L", (side, side)).save(f"{place}/{name}.png")
     assert main(["reproduce", *words]) == 2
     error = capsys.readouterr().err
     assert message in error
+    assert "----" not in error
+    assert "--network" not in error
     assert error.count("\n") == 1
     assert not Path("runs").exists()
 

@@ -79,10 +79,19 @@ def mistake(message: str) -> str:
     first = re.sub(r"could not convert string to float: (.*)", r"needs a number, got \1", first)
     optional = r"no type matching {None}\|INT could be instantiated from \[(.*)\]"
     first = re.sub(optional, r"needs a whole number, got \1", first)
+    several = r"no type matching {None}\|{\[INT.*\]} could be instantiated from \[(.*)\]"
+    first = re.sub(several, r"needs whole numbers, got \1", first)
+    first = re.sub(r"Expected one of \((.*)\)", _choices, first)
     if first.startswith("Missing from"):
         return f"what is missing: {lines[1].split()[0]}"
     guess = next((re.match(r"(--[\w.-]+)", line) for line in lines[1:] if line.startswith("--")), None)
     return f"{first}; did you mean {guess.group(1)}?" if guess and "nrecognized" in first else first
+
+
+def _choices(found: re.Match[str]) -> str:
+    """What one may say, in one order; None is what is left out."""
+    names = sorted(set(re.findall(r"'([^']*)'", found[1])) - {"None"})
+    return f"Use one of {', '.join(names)}"
 
 
 def _flag(field: str) -> str:

@@ -231,6 +231,9 @@ def _print_result(
         }
         for count in (range(1, longest + 1) if arguments.json else sorted(shown))
     ]
+    best = 1 + int(stored.plans["model"].bounds.argmin())
+    if best < longest:
+        say(f"plan: with the model's variance {best} steps have the lowest bound, and no longer chain a lower one")
     if arguments.json:
         print(json.dumps({"plan": str(path), "bits_per_dim": rows}))
         return

@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 
 WORKER = "IDDPM_REPRODUCE_WORKER"
 """The experiment's name, for processes that help another one: they work on its cells, and conclude nothing."""
+OWN_FLAGS = {
+    r"--data\.source\b|\bdata\.source(?=:)": "--data",
+    r"(--|\b)data\.size\b": "--size",
+    r"--run\b": "--runs",
+    r", or --network\.channel-multipliers fewer": "",
+    r"for data with classes --features classifier": "give data with classes, e.g. a folder's sub-folders",
+}
+"""What other commands call a field, and this one does."""
 PATIENCE = 5.0
 """Seconds that a helper has to end by itself."""
 DESCRIPTION = "Rerun one of the paper's experiments; the same command again goes on.\n\nexperiments:\n" + "\n".join(
@@ -142,9 +150,10 @@ def _in_own_flags() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        own = {"--data.source": "--data", "data.source:": "--data:", "data.size": "--size", "--run": "--runs"}
-        names = "|".join(rf"{name}(?!\w)" for name in own)
-        raise UserError(re.sub(names, lambda found: own[found[0]], str(error))) from None
+        message = str(error)
+        for name, own in OWN_FLAGS.items():
+            message = re.sub(name, own, message)
+        raise UserError(message) from None
 
 
 def _reproduce(
@@ -195,7 +204,7 @@ def _all(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequence[
     """What all cells have given, after working on those that have not."""
     done = sum(store.measured(cell) is not None for cell in cells)
     at_once = max(1, min(jobs, len(cells) - done))
-    say(f"{name}: {len(cells)} runs, {done} of them there already; {at_once} at once")
+    say(f"{name}: {len(cells)} runs, {done} of them measured already; {at_once} at once")
     with _helpers(name, at_once - 1, words):
         signals = StopSignal("saving where a run is; a measurement is made again")
         with ProgressLine(name, len(cells), done) as line, signals as stop, closing(store.work(cells)) as work:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from iddpm.evaluation.statistics import Statistics
     from iddpm.experiments.few_steps import Setting, Study
     from iddpm.model import Model
+    from iddpm.plans import StoredPlan
 
 USUAL = (5, 10, 25, 50)
 
@@ -84,7 +85,9 @@ def run(words: Sequence[str]) -> int:
             raise UserError(f"--out: {arguments.out} is no NAME.png; give one")
         check_place(Path(arguments.out), "--out")
     study = _study(arguments)
-    wanted = _wanted(arguments, settings(study.plan, _counts(arguments, study.model), _whole(arguments, study.model)))
+    wanted = _wanted(
+        arguments, settings(study.plan, _counts(arguments, study.model, study.plan), _whole(arguments, study.model))
+    )
     with ExitStack() as stack:
         taken = f"{arguments.model}: another process is judging this run's few steps; wait for it"
         stack.callback(locked(Path(arguments.model) / "steps-lock", taken))
@@ -138,20 +141,20 @@ def _study(arguments: StepsArguments) -> Study:
         raise UserError(f"RUN: {arguments.model} is no run; give the folder that iddpm train made")
     model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
     whole = _whole(arguments, model)
-    counts = _counts(arguments, model)
-    for count in counts:
+    for count in arguments.steps or ():
         if not 2 <= count <= whole:
             raise UserError(f"--steps: must be 2 ... {whole}, the whole chain, got {count}")
-    if not counts or arguments.strides == ():
-        raise UserError("--steps and --strides: there is nothing to try; name some, as in --steps 2 3")
     if arguments.batch_size < 1 or arguments.seed < 0:
         raise UserError(
             f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
         )
     plan = fitting_plan(model, arguments.model, clip=True)
-    longest = len(plan.plans["model"])
-    if max(counts, default=0) > longest:
-        raise UserError(f"--steps: {max(counts)} is more than the {longest} steps that were planned")
+    longest, counts = len(plan.plans["model"]), _counts(arguments, model, plan)
+    if not counts or arguments.strides == ():
+        raise UserError("--steps and --strides: there is nothing to try; name some, as in --steps 2 3")
+    if max(counts) > longest:
+        way = f"ask for fewer, or run iddpm plan {arguments.model} --longest {max(counts)}"
+        raise UserError(f"--steps: {max(counts)} is more than the {longest} steps that were planned; {way}")
     data = open_named(arguments.model, "RUN", ReadingArguments(), "train")
     held_out = data.splits.validation
     if held_out is None:
@@ -161,7 +164,7 @@ def _study(arguments: StepsArguments) -> Study:
     fresh = max(0, len(held_out) - int(plan.about["count"]))
     items = min(256, fresh or len(held_out)) if arguments.items is None else arguments.items
     if not 0 < items <= len(held_out):
-        raise UserError(f"--items: there are {len(held_out)} held-out items, asked for {items}")
+        raise UserError(f"--items: must be 1 ... {len(held_out)}, the held-out items, got {items}")
     if items > fresh:
         say(f"steps: {items - fresh} of the {items} items were planned on, which flatters planned steps; plan on fewer")
     scored = Rows(held_out, np.arange(len(held_out) - items, len(held_out)))
@@ -197,10 +200,11 @@ def _whole(arguments: StepsArguments, model: Model) -> int:
     return whole
 
 
-def _counts(arguments: StepsArguments, model: Model) -> tuple[int, ...]:
+def _counts(arguments: StepsArguments, model: Model, plan: StoredPlan) -> tuple[int, ...]:
     if arguments.steps is not None:
         return arguments.steps
-    return tuple(count for count in USUAL if count < _whole(arguments, model))
+    longest = len(plan.plans["model"])
+    return tuple(count for count in USUAL if count < _whole(arguments, model) and count <= longest)
 
 
 def _wanted(arguments: StepsArguments, every: list[Setting]) -> list[Setting]:

@@ -356,7 +356,10 @@ class Plan:
         and the bound alone would leave out last steps that decide on colours but are worth few bits.
         """
         if not 1 <= count <= len(self):
-            raise UserError(f"steps: the plan has chains of 1 ... {len(self)} steps, asked for {count}")
+            raise UserError(
+                f"steps: the plan has chains of 1 ... {len(self)} steps, asked for {count};"
+                f" ask for fewer, or plan anew with --longest {count}"
+            )
         found = [self.before.shape[1] - 1 if from_noise else int(self.last[count - 1])]
         for length in range(count, 1, -1):
             found.append(int(self.before[length - 1, found[-1]]))

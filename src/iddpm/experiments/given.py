@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
@@ -63,7 +64,8 @@ def _read(path: str, channels: int) -> Splits:
         shown = channels if channels in (1, 3) and kind != "npz" else None
         return open_source(DataConfig(source=f"{kind}:{path}", validation=0.0, channels=shown))
     except UserError as error:
-        raise UserError(f"--samples: {str(error).removeprefix('data.source: ')}") from None
+        trouble = re.sub(r"^data\.\w+: |; (use e\.g\.|name other images).*", "", str(error))
+        raise UserError(f"--samples: {trouble}; give images of the data's size") from None
 
 
 def given_samples(path: str, data: DataConfig, count: int) -> GivenSamples:

@@ -58,7 +58,9 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
     whole = next(row for row in rows if row["stride"] == "whole")
     strides = [stride for stride in STRIDES if any(row["stride"] == stride for row in rows)]
     figure = Figure(figsize=(max(6.4, 4.1 * len(strides)), 7.2), layout="constrained", dpi=110)
-    figure.suptitle(f"{title}; line and band: the whole chain, {whole['steps']} steps", fontsize=11)
+    band = f"line and band: the whole chain, {whole['steps']} steps, and its 95 % interval"
+    limits = " and ".join(f"{MOST[key]:g} times its {name}" for key, name in (("fd", "FD"), ("bits", "bits/dim")))
+    figure.suptitle(f"{title}\n{band}; above {limits} points are cut off", fontsize=10)
     panels = figure.subplots(2, len(strides), sharex=True, sharey="row", squeeze=False)
     for column, stride in enumerate(strides):
         for panel, key, value, label in (
