@@ -15,6 +15,11 @@ def test_a_law_is_found_again_and_goes_on() -> None:
     assert law.a == pytest.approx(2.5, rel=0.02)
 
 
+def test_a_law_goes_through_means_however_seeds_differ() -> None:
+    known = KNOWN[:, None] * np.array([0.5, 0.9, 1.6])
+    assert fit(COMPUTE[:3], known[:3])(COMPUTE[:3]) == pytest.approx(KNOWN[:3], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("noise", "last", "verdict"),
     [(0.0005, 1.0, "holds"), (0.0005, 1.2, "does not hold"), (0.01, 1.0, "undecided"), (0.0, 1.0, "holds")],

@@ -64,8 +64,8 @@ class Scaling(Experiment):
         notes = [
             f"The data is {scale.widened.data.source}, the widths are {', '.join(map(str, scale.widths))}; the paper's"
             " are 64, 96, 128 and 192, on ImageNet 64x64.",
-            "The law is value = a + b C^-c in training FLOPs C (counted), by least squares over all seeds at the end of"
-            " training; points of earlier checkpoints, whose learning rate has not fallen yet, are drawn, not fitted.",
+            "The law is value = a + b C^-c in training FLOPs C (counted), by least squares, of the seeds' means at the end"
+            " of training; points of earlier checkpoints, whose learning rate has not fallen yet, are drawn, not fitted.",
             f"By how much the law is off is told with the interval of {RESAMPLES} resamples of the seeds (95 %); a"
             " finding holds where all of it is within, and does not hold where all of it is beyond.",
         ]
@@ -152,9 +152,13 @@ class Law:
 
 
 def fit(compute: NDArray[np.float64], known: NDArray[np.float64]) -> Law:
-    """The law with a, b >= 0 whose relative errors are least, in the mean square; `known` is `[compute, seeds]`."""
+    """The law with a, b >= 0 whose relative errors are least, in the mean square; `known` is `[compute, seeds]`.
+
+    They are relative to a mean over seeds: relative to each value alone, low values would weigh most, and the law would
+    lie below all means.
+    """
     unit = float(np.exp(np.mean(np.log(compute))))
-    x, y = np.repeat(compute / unit, known.shape[1]), known.ravel()
+    x, y = compute / unit, known.mean(axis=1)
 
     def best(c: float) -> tuple[NDArray[np.float64], float]:
         """a and b for this exponent, and the root of their squared relative errors."""
@@ -179,5 +183,5 @@ def _figure(measured: list[Measured], flops: dict[int, int], laws: dict[str, Law
         axes.plot(line, laws[score](line), "--", color="#333333", linewidth=0.9, label="law of the smaller three")
         axes.set(xscale="log", yscale="log", xlabel="training compute, FLOP", ylabel=name)
         tidy(axes)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.axes[1].legend(frameon=False, fontsize=8)
     return figure
