@@ -64,8 +64,9 @@ class Scaling(Experiment):
         notes = [
             f"The data is {scale.widened.data.source}, the widths are {', '.join(map(str, scale.widths))}; the paper's"
             " are 64, 96, 128 and 192, on ImageNet 64x64.",
-            "The law is value = a + b C^-c in training FLOPs C (counted), by least squares, of the seeds' means at the end"
-            " of training; points of earlier checkpoints, whose learning rate has not fallen yet, are drawn, not fitted.",
+            "The law is value = a + b C^-c in training FLOPs C (counted), by least squares, of the seeds' means at the"
+            " end of training; points of earlier checkpoints, whose learning rate has not fallen yet, are drawn, not"
+            " fitted.",
             f"By how much the law is off is told with the interval of {RESAMPLES} resamples of the seeds (95 %); a"
             " finding holds where all of it is within, and does not hold where all of it is beyond.",
         ]
