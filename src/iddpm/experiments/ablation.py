@@ -11,6 +11,7 @@ from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import Cell, Experiment, Label, Measured, Outcome, Table
 from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits, Judged
+from iddpm.experiments.opened import spec_of
 from iddpm.experiments.scales import ObjectiveName, Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error, over_settings, plus_minus
 
@@ -162,7 +163,11 @@ def _figure(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, .
 
 
 def _notes(scale: Scale) -> list[str]:
+    data = scale.base.data
+    size = "x".join(map(str, spec_of(data).size))
     return [
+        f"The data is {data.source} at {size}; the paper's is CIFAR-10 at 32x32, and ImageNet at 64x64. Compare orders,"
+        " not values (nor with copies of CIFAR-10 that went through JPEG).",
         f"L_vlb is trained with {scale.vlb_timesteps} timesteps; the paper's by importance sampling.",
         "L_simple's bits/dim are with the better of its two fixed variances, its FD is with the smaller one.",
         "A finding is tested on the means over all settings, seed by seed; the second table has each setting alone.",
