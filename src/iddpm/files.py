@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
-        _permit(beside)
+        _permit(beside, as_=path.with_name(f".{path.name}.{os.getpid()}.new"))
         if beside.is_dir() and path.is_dir():
             shutil.rmtree(path)
         beside.replace(path)
@@ -36,13 +36,17 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
-def _permit(path: Path) -> None:
-    """Let others read what they may read of other new files: safetensors writes files for their owner alone."""
-    mask = os.umask(0)
-    os.umask(mask)
+def _permit(path: Path, as_: Path) -> None:
+    """Let others read what they may read of a new file, which `as_` is for a moment: safetensors' are their owner's alone.
+
+    (To ask for the process's umask is to set it, which other threads would notice.)
+    """
+    as_.touch()
+    mode = as_.stat().st_mode
+    as_.unlink()
     for each in [path, *path.rglob("*")]:
         if each.is_file():
-            each.chmod(each.stat().st_mode | (0o666 & ~mask))
+            each.chmod(each.stat().st_mode | mode)
 
 
 def locked(path: Path, taken: str) -> Callable[[], None]:
