@@ -37,9 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _permit(path: Path, as_: Path) -> None:
-    """Let others read what they may read of a new file, which `as_` is for a moment: safetensors' are their owner's alone.
+    """Let others read what they may read of a new file: safetensors writes files for their owner alone.
 
-    (To ask for the process's umask is to set it, which other threads would notice.)
+    as_: is made as one for a moment. (To ask for the process's umask is to set it, which other threads would notice.)
     """
     as_.touch()
     mode = as_.stat().st_mode
