@@ -15,8 +15,9 @@ from torch import Tensor
 
 from iddpm.data import Dataset, scale
 from iddpm.diffusion import Diffusion, SeededNoise, diffuse
-from iddpm.diffusion.planning import ERROR_TABLES, MODEL, JumpStatistics, Plan
+from iddpm.diffusion.planning import ERROR_TABLES, MODEL, JumpCosts, JumpStatistics, Plan
 from iddpm.diffusion.randomness import mixed_seed
+from iddpm.diffusion.respacing import kept_timesteps
 from iddpm.diffusion.reverse import Clip
 from iddpm.diffusion.variances import ErrorTable
 from iddpm.errors import UserError
@@ -25,6 +26,8 @@ from iddpm.files import NOT_SUCH_ARRAYS, replacing
 from iddpm.model import Model
 
 FORMAT = 3
+STRIDES = {"uniform": "", "ddim": "ddim", "quadratic": "quadratic"}
+"""What planned chains are compared with: names of strides, and how the words for so many of their steps begin."""
 WORDS = {
     "weights": "weights",
     "schedule": "schedule",
@@ -57,6 +60,7 @@ class StoredPlan:
 
     subject: see `subject_of`. about: how they were made (JSON). timesteps: the original timesteps to choose from.
     plans: by the name of a variance ("model" is the network's own). tables: the variances that follow from errors.
+    strides: the bounds of other strides with the model's variance, for 1, 2 ... steps; none in an earlier version's.
     """
 
     subject: dict[str, Any]
@@ -64,18 +68,28 @@ class StoredPlan:
     timesteps: list[int]
     plans: dict[str, Plan]
     tables: dict[str, ErrorTable]
+    strides: dict[str, list[float | None]]
 
     @classmethod
     def of(
-        cls, statistics: JumpStatistics, subject: dict[str, Any], about: dict[str, Any], longest: int
+        cls, statistics: JumpStatistics, subject: dict[str, Any], about: dict[str, Any], longest: int, *, whole: int
     ) -> Iterator[str | StoredPlan]:
-        """All plans up to so long chains: yields the name of each variance when it is begun, and then them all."""
+        """All plans up to so long chains: yields the name of each variance when it is begun, and then them all.
+
+        whole: the length of the model's chain, of which `statistics` may have been given some steps to choose from.
+        """
         plans = {}
         for name in statistics.variances:
             yield name
             plans[name] = statistics.costs(name).plan(longest)
         tables = {name: statistics.error_table(name) for name in statistics.variances if name in ERROR_TABLES}
-        yield cls(subject, about, statistics.diffusion.schedule.timesteps.tolist(), plans, tables)
+        timesteps = statistics.diffusion.schedule.timesteps.tolist()
+        costs, counts = statistics.costs(), range(1, longest + 1)
+        strides = {
+            name: [_stride_bound(costs, timesteps, whole, f"{prefix}{count}") for count in counts]
+            for name, prefix in STRIDES.items()
+        }
+        yield cls(subject, about, timesteps, plans, tables, strides)
 
     def chain(self, count: int, variance: str = MODEL, *, from_noise: bool) -> tuple[int, ...]:
         """The timesteps of the best chain of `count` steps. UserError for a length that was not planned.
@@ -125,6 +139,7 @@ class StoredPlan:
             "about": self.about,
             "plans": list(self.plans),
             "tables": list(self.tables),
+            "strides": self.strides,
         }
         with replacing(path) as beside, beside.open("wb") as file:
             np.savez_compressed(file, manifest=np.array(json.dumps(manifest)), **self.arrays)
@@ -146,13 +161,27 @@ class StoredPlan:
                     name: ErrorTable.of_state(name, fields(name, "timesteps", "errors", "decoder"))
                     for name in manifest["tables"]
                 }
-                return cls(manifest["subject"], manifest["about"], arrays["timesteps"].tolist(), plans, tables)
+                timesteps, strides = arrays["timesteps"].tolist(), manifest.get("strides", {})
+                return cls(manifest["subject"], manifest["about"], timesteps, plans, tables, strides)
         except UserError:
             raise
         except NOT_SUCH_ARRAYS:  # what numpy says of it would mislead
             reason = "there is no plan" if not path.exists() else "it is damaged, or something else"
             place = path.parent if path.name == "plan.npz" else "MODEL"
             raise UserError(f"plan: {path}: {reason}; make one with iddpm plan {place}") from None
+
+
+def _stride_bound(costs: JumpCosts, candidates: list[int], whole: int, stride: str) -> float | None:
+    """The bound of a stride of the whole chain, or of the candidates nearest to its steps.
+
+    None where there is no such stride, or where two of its steps have one nearest candidate.
+    """
+    try:
+        wanted = kept_timesteps(whole, stride)
+    except UserError:
+        return None
+    positions = np.abs(np.subtract.outer(wanted, candidates)).argmin(axis=1)
+    return costs.bound(positions.tolist()) if len(np.unique(positions)) == len(wanted) else None
 
 
 def jump_statistics(

@@ -109,7 +109,24 @@ def test_fewer_candidates_and_lengths(run: Path, capsys: pytest.CaptureFixture[s
     assert [row["steps"] for row in table] == [1, 2, 3, 4]
     capsys.readouterr()
     assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
-    assert "steps: the plan has chains of 1 ... 4 steps, asked for 5" in capsys.readouterr().err
+    assert "1 ... 4 steps, asked for 5; ask for fewer, or plan anew with --longest 5" in capsys.readouterr().err
+    assert main(["nll", str(run), "--count", "5", "--steps", "12", "--stride", "planned"]) == 2
+    assert "plan anew with --candidates 12, of which it had 10" in capsys.readouterr().err
+
+
+def test_the_same_plan_is_not_made_twice(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = as_json(capsys, "plan", run, *FEW)
+    before = (run / "plan.npz").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("iddpm.plans.jump_statistics", None)
+        assert as_json(capsys, "plan", run, *FEW) == whole
+        shorter = as_json(capsys, "plan", run, *FEW, "--longest", "5")
+    assert shorter["bits_per_dim"] == whole["bits_per_dim"][:5]
+    assert (run / "plan.npz").read_bytes() == before
+    assert main(["plan", str(run), *FEW]) == 0
+    assert "is of this very work; nothing to do" in capsys.readouterr().err
 
 
 def test_it_is_told_that_a_plan_takes_the_place_of_another(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

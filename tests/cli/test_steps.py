@@ -129,11 +129,18 @@ def test_a_stored_reference_is_compared_with(planned: Path, tmp_path: Path, caps
     stored = as_json(capsys, "steps", planned, *few, "--reference", str(reference))
     (planned / "steps.json").unlink()
     own = as_json(capsys, "steps", planned, *few)
+    (planned / "steps.json").unlink()
+    assert as_json(capsys, "steps", planned, *few, "--reference", "digits")["rows"] == own["rows"]
     assert stored["rows"][1]["fd"]["value"] == pytest.approx(own["rows"][1]["fd"]["value"], rel=1e-6)
 
 
 BAD = {
     "a reference that is none": (["steps", "RUN", "--reference", "nothing.npz"], "nothing.npz"),
+    "a reference without classes": (
+        ["steps", "RUN", "--reference", "pictures", "--features", "classifier"],
+        "--features: classifier needs data with classes",
+    ),
+    "a reference of other images": (["steps", "RUN", "--reference", "photos"], "its images are 32x32x3"),
     "no plan": (["steps", "BARE"], "there is no plan; make one with iddpm plan"),
     "no plan for a variance": (["nll", "BARE", "--variance", "analytic"], "is found by iddpm plan; run iddpm plan"),
     "no run": (["steps", "nothing"], "nothing is no run"),
@@ -168,6 +175,9 @@ def test_mistakes_are_one_line_and_exit_code_2(
     words, message = BAD[name]
     bare = Path(shutil.copytree(planned, tmp_path / "bare"))
     (bare / "plan.npz").unlink()
+    (tmp_path / "pictures").mkdir()
+    for number in range(100):
+        Image.new("RGB", (20, 10), (number, 0, 0)).save(tmp_path / "pictures" / f"{number}.png")
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     places = {"RUN": str(planned), "BARE": str(bare)}

@@ -22,7 +22,7 @@ from iddpm.files import check_place
 
 if TYPE_CHECKING:
     from iddpm.data import Dataset
-    from iddpm.diffusion.planning import JumpCosts, JumpStatistics
+    from iddpm.diffusion.planning import JumpStatistics
     from iddpm.model import Model
     from iddpm.plans import StoredPlan
 
@@ -96,19 +96,37 @@ def run(words: Sequence[str]) -> int:
         "count": count,
         "seed": arguments.seed,
         "candidates": len(timesteps),
+        "precision": arguments.precision,
     }
+    asked = min(arguments.longest or LONGEST, len(timesteps))
+    known = _same_plan(path, subject, about, asked)
+    if known is not None:
+        say(f"plan: {path} is of this very work; nothing to do")
+        _print_result(arguments, path, known, asked)
+        return 0
     say(f"plan: on {count} of {len(held_out):,} held-out items")
     kept = _Kept(
         path.with_name(f"{path.stem}-unfinished.safetensors"),
         {**subject, **about, "timesteps": timesteps, "format": FORMAT},
     )
     statistics = JumpStatistics(diffusion)
-    stored = _planned(arguments, model, held_out, statistics, kept, subject, about)
+    stored = _planned(arguments, model, held_out, statistics, kept, subject, about, asked)
     _tell_what_it_replaces(path, stored)
     stored.save(path)
     kept.forget()
-    _print_result(arguments, path, stored, statistics.costs(), len(model.diffusion.schedule))
+    _print_result(arguments, path, stored, asked)
     return 0
+
+
+def _same_plan(path: Path, subject: dict[str, Any], about: dict[str, Any], longest: int) -> StoredPlan | None:
+    """The plan that is there, if it is what planning so long chains anew would give."""
+    from iddpm.plans import StoredPlan
+
+    with suppress(UserError):
+        known = StoredPlan.load(path)
+        if (known.subject, known.about) == (subject, about) and len(known.plans["model"]) >= longest and known.strides:
+            return known
+    return None
 
 
 def _check(arguments: PlanArguments) -> None:
@@ -129,6 +147,7 @@ def _planned(
     kept: _Kept,
     subject: dict[str, Any],
     about: dict[str, Any],
+    longest: int,
 ) -> StoredPlan:
     """Plans for every variance, from `statistics`, which gather what `kept` does not have yet."""
     from iddpm.plans import StoredPlan, jump_statistics
@@ -151,8 +170,7 @@ def _planned(
             line.update(now_done)
             if is_whole:
                 kept.keep(statistics)
-        longest = min(arguments.longest or LONGEST, steps)
-        for stored in StoredPlan.of(statistics, subject, about, longest):
+        for stored in StoredPlan.of(statistics, subject, about, longest, whole=len(model.diffusion.schedule)):
             if isinstance(stored, str):
                 line.note(f"choosing for the variance {stored}")
     assert isinstance(stored, StoredPlan)
@@ -215,57 +233,33 @@ class _Kept:
         self._path.unlink(missing_ok=True)
 
 
-def _print_result(
-    arguments: PlanArguments, path: Path, stored: StoredPlan, costs: JumpCosts, num_timesteps: int
-) -> None:
-    longest = len(stored.plans["model"])
+def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, longest: int) -> None:
     shown = {*(count for count in SHOWN if count <= longest), longest}
     rows = [
         {
             "steps": count,
-            **{
-                name: _stride_bound(costs, stored.timesteps, num_timesteps, f"{prefix}{count}")
-                for name, prefix in (("uniform", ""), ("ddim", "ddim"), ("quadratic", "quadratic"))
-            },
+            **{name: bounds[count - 1] for name, bounds in stored.strides.items()},
             "planned": {name: float(plan.bounds[count - 1]) for name, plan in stored.plans.items()},
         }
         for count in (range(1, longest + 1) if arguments.json else sorted(shown))
     ]
-    best = 1 + int(stored.plans["model"].bounds.argmin())
+    best = 1 + int(stored.plans["model"].bounds[:longest].argmin())
     if best < longest:
         say(f"plan: with the model's variance {best} steps have the lowest bound, and no longer chain a lower one")
     if arguments.json:
         print(json.dumps({"plan": str(path), "bits_per_dim": rows}))
         return
     others = [name for name in stored.plans if name != "model"]
-    names = ["uniform", "ddim", "quadratic", "planned", *others]
+    names = [*stored.strides, "planned", *others]
     print(
         "bits/dim on what was planned on: of strides with the model's variance, then planned with others (--variance)"
     )
-    if len(stored.timesteps) < num_timesteps:
+    if len(stored.timesteps) <= stored.timesteps[-1]:
         print(f"(of other strides the nearest of the {len(stored.timesteps)} steps to choose from)")
     print(f"{'steps':>6}" + "".join(f"  {name:>11}" for name in names))
     for row in rows:
         planned = row["planned"]
         assert isinstance(planned, dict)
-        values = [row["uniform"], row["ddim"], row["quadratic"], *(planned[name] for name in ("model", *others))]
+        values = [*(row[name] for name in stored.strides), *(planned[name] for name in ("model", *others))]
         print(f"{row['steps']:>6}" + "".join(f"{'-':>13}" if each is None else f"  {each:11.4f}" for each in values))
     print(path)
-
-
-def _stride_bound(costs: JumpCosts, candidates: list[int], num_timesteps: int, stride: str) -> float | None:
-    """The bound of a stride of the whole chain, or of the candidates nearest to its steps.
-
-    None where there is no such stride, or where two of its steps have one nearest candidate.
-    """
-    from iddpm.diffusion.respacing import kept_timesteps
-
-    try:
-        wanted = kept_timesteps(num_timesteps, stride)
-    except UserError:
-        return None
-    if len(candidates) == num_timesteps:
-        return costs.bound(wanted)
-    places = range(len(candidates))
-    nearest = {min(places, key=lambda place: abs(candidates[place] - step)) for step in wanted}
-    return costs.bound(sorted(nearest)) if len(nearest) == len(wanted) else None

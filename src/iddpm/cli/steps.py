@@ -22,6 +22,7 @@ from iddpm.errors import UserError
 from iddpm.files import check_place, locked
 
 if TYPE_CHECKING:
+    from iddpm.config import DatasetSpec
     from iddpm.evaluation.features import FeatureNetwork
     from iddpm.evaluation.statistics import Statistics
     from iddpm.experiments.few_steps import Setting, Study
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from iddpm.plans import StoredPlan
 
 USUAL = (5, 10, 25, 50)
+MOST_REAL = 10_000
+"""Images that samples are compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ class StepsArguments:
     strides: tuple[StrideName, ...] = ("uniform", "quadratic", "planned")
     """Try these only; ddim, every n-th step, is nearly uniform."""
     reference: str | None = None
-    """A file of iddpm reference: its images, in its features. None takes the training images."""
+    """A file by iddpm reference, or data: a run, a preset, a folder or zip, an npz. None takes the training images."""
     features: Features | None = None
     """Whose features. None takes classifier for data with classes below 32 pixels, inception for other."""
     feature_weights: str | None = None
@@ -149,12 +152,10 @@ def _study(arguments: StepsArguments) -> Study:
             f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
         )
     plan = fitting_plan(model, arguments.model, clip=True)
-    longest, counts = len(plan.plans["model"]), _counts(arguments, model, plan)
+    counts = _counts(arguments, model, plan)
     if not counts or arguments.strides == ():
         raise UserError("--steps and --strides: there is nothing to try; name some, as in --steps 2 3")
-    if max(counts) > longest:
-        way = f"ask for fewer, or run iddpm plan {arguments.model} --longest {max(counts)}"
-        raise UserError(f"--steps: {max(counts)} is more than the {longest} steps that were planned; {way}")
+    plan.plans["model"].check_length(max(counts))
     data = open_named(arguments.model, "RUN", ReadingArguments(), "train")
     held_out = data.splits.validation
     if held_out is None:
@@ -168,28 +169,44 @@ def _study(arguments: StepsArguments) -> Study:
     if items > fresh:
         say(f"steps: {items - fresh} of the {items} items were planned on, which flatters planned steps; plan on fewer")
     scored = Rows(held_out, np.arange(len(held_out) - items, len(held_out)))
-    network, real = _reference(arguments, data)
+    network, real = _reference(arguments, data, model.spec)
     conditions = sample_conditions(model, data.dataset, count)
     return Study(model, plan, network, real, scored, count, arguments.seed, arguments.batch_size, conditions)
 
 
-def _reference(arguments: StepsArguments, data: NamedData) -> tuple[FeatureNetwork, Statistics]:
+def _reference(arguments: StepsArguments, data: NamedData, spec: DatasetSpec) -> tuple[FeatureNetwork, Statistics]:
     """What samples are compared with, and the network that looks at both."""
-    from iddpm.evaluation.statistics import Statistics, refuse_other_images
-    from iddpm.judging import collect, images_of_data
+    from iddpm.evaluation.statistics import Statistics, is_statistics, refuse_other_images
+    from iddpm.judging import collect, images_of_data, in_levels
 
-    images = images_of_data(data.dataset, data.what, count=min(10_000, len(data.dataset)))
-    if arguments.reference is not None:
-        known = Statistics.load(Path(arguments.reference))
-        refuse_other_images(images.images, known.manifest["images"])
+    name, trained_on = arguments.reference, images_of_data(data.dataset, data.what, count=1).images
+    if name is not None and is_statistics(Path(name).expanduser()):
+        known = Statistics.load(Path(name).expanduser())
+        refuse_other_images(trained_on, known.manifest["images"])
         return network_of(known, arguments.features, arguments.feature_weights, arguments.device), known
-    network = network_for(arguments.features, arguments.feature_weights, arguments.device, data)
+    compared = data if name is None else _other_data(name, spec)
+    images = images_of_data(compared.dataset, compared.what, count=min(MOST_REAL, len(compared.dataset)))
+    refuse_other_images(trained_on, images.images)
+    network = network_for(arguments.features, arguments.feature_weights, arguments.device, compared)
     with ProgressStages() as stages:
-        for news in collect(images, network):
+        for news in collect(in_levels(images, spec.levels), network):
             if isinstance(news, Statistics):
                 return network, news
             stages.update(f"looking at {images.count} real images, in batches", news, images.rounds)
     raise AssertionError("collect ends with statistics")
+
+
+def _other_data(name: str, spec: DatasetSpec) -> NamedData:
+    """Data by its name; pictures in files become of the size and the channels that the model draws."""
+    from iddpm.evaluation.scores import check_count
+
+    reading = ReadingArguments()
+    in_files = name.startswith(("folder:", "zip:")) or name.endswith(".zip") or Path(name).expanduser().is_dir()
+    if in_files and not is_run(name) and len(spec.size) == 2 and spec.channels in (1, 3):
+        reading = ReadingArguments(size=spec.size[0], channels=1 if spec.channels == 1 else 3)
+    named = open_named(name, "--reference", reading, like=spec)
+    check_count(len(named.dataset), "--reference")
+    return named
 
 
 def _whole(arguments: StepsArguments, model: Model) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -312,8 +311,8 @@ class JumpCosts:
         first, last = positions[0], positions[-1]
         if len(positions) == 1:
             return float(self.alone[first] + self.prior[first])
-        inner = sum(float(self.jumps[t, s]) for s, t in pairwise(positions))
-        return float(self.decoder[first, positions[1]]) + inner + float(self.prior[last])
+        inner = self.jumps[positions[1:], positions[:-1]].sum()
+        return float(self.decoder[first, positions[1]] + inner + self.prior[last])
 
     def plan(self, longest: int | None = None) -> Plan:
         """The cheapest chain of every length up to `longest` (all of them for None), by dynamic programming."""
@@ -355,12 +354,18 @@ class Plan:
         from_noise: the cheapest of those that end at the last position, as sampling has to: it begins with noise alone,
         and the bound alone would leave out last steps that decide on colours but are worth few bits.
         """
-        if not 1 <= count <= len(self):
-            raise UserError(
-                f"steps: the plan has chains of 1 ... {len(self)} steps, asked for {count};"
-                f" ask for fewer, or plan anew with --longest {count}"
-            )
+        self.check_length(count)
         found = [self.before.shape[1] - 1 if from_noise else int(self.last[count - 1])]
         for length in range(count, 1, -1):
             found.append(int(self.before[length - 1, found[-1]]))
         return found[::-1]
+
+    def check_length(self, count: int) -> None:
+        """UserError where no chain of so many steps was planned."""
+        if not 1 <= count <= len(self):
+            choices = self.before.shape[1]
+            way = f"--longest {count}" if count <= choices else f"--candidates {count}, of which it had {choices}"
+            raise UserError(
+                f"steps: the plan has chains of 1 ... {len(self)} steps, asked for {count};"
+                f" ask for fewer, or plan anew with {way}"
+            )
