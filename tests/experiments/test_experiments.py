@@ -283,6 +283,21 @@ def test_a_mistake_is_one_line(
     assert not Path("runs").exists()
 
 
+def test_features_that_cannot_be_had_are_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    Path("plain").mkdir()
+    for name in range(8):
+        Image.new("L", (16, 16), name).save(f"plain/{name}.png")
+    assert main(["reproduce", "ablation", "--data", "folder:plain"]) == 2
+    error = capsys.readouterr().err
+    assert "pip install 'iddpm[evaluation]', or give data with classes, e.g. a folder's sub-folders" in error
+    assert error.count("\n") == 1
+    assert not Path("runs").exists()
+
+
 def test_data_that_has_changed_is_refused(smaller: Scale, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["reproduce", "schedules", "--seeds", "1", "--data", f"npz:{tmp_path}/x.npz", "--runs", f"{tmp_path}/runs"]
 
@@ -346,6 +361,8 @@ def test_helpers_work_and_conclude_nothing(
 
 
 def test_commands_for_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "ablation", "--runs", "/proc/no/such", "--print-commands", "--seeds", "1"]) == 0
+    assert "iddpm train cifar10 --run /proc/no/such/" in capsys.readouterr().out
     assert main(["reproduce", "ablation", "--runs", str(tmp_path), "--print-commands", "--seeds", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 12

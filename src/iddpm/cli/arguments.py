@@ -84,8 +84,12 @@ def mistake(message: str) -> str:
     first = re.sub(r"Expected one of \((.*)\)", _choices, first)
     if first.startswith("Missing from"):
         return f"what is missing: {lines[1].split()[0]}"
-    guess = next((re.match(r"(--[\w.-]+)", line) for line in lines[1:] if line.startswith("--")), None)
-    return f"{first}; did you mean {guess.group(1)}?" if guess and "nrecognized" in first else first
+    flags = next((re.findall(r"--[\w.-]+", line) for line in lines[1:] if line.startswith("--")), [])
+    if not flags or "nrecognized" not in first:
+        return first
+    # A switch is suggested as both of its flags, on and off.
+    alike = [flag for flag in flags if ("no-" in flag) == ("no-" in first)]
+    return f"{first}; did you mean {(alike or flags)[0]}?"
 
 
 def _choices(found: re.Match[str]) -> str:

@@ -80,22 +80,7 @@ class ReproduceArguments:
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(ReproduceArguments, words, command="reproduce", description=DESCRIPTION)
-    if arguments.name not in (*NAMES, "all"):
-        raise UserError(f'NAME: "{arguments.name}" is no experiment; use one of {", ".join(NAMES)}, all')
-    check_folder(Path(arguments.runs), "--runs")
-    if arguments.out is not None:
-        check_folder(Path(arguments.out), "--out")
-    for name in ("seeds", "jobs", "size"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name}: must be at least 1, got {value}")
-    for place in arguments.samples:
-        if not Path(place).exists():
-            raise UserError(f"--samples: {place} does not exist; name a folder, a zip or an npz file")
-    if arguments.samples and arguments.name not in ("coverage", "all"):
-        raise UserError(f"--samples: is for coverage, not for {arguments.name}; leave it out")
-    if arguments.size is not None and arguments.data is None:
-        raise UserError("--size: is for --data; name some, e.g. --data photos")
+    _check_words(arguments)
     from iddpm.experiments.catalogue import EXPERIMENTS
     from iddpm.experiments.scales import scale_of
     from iddpm.experiments.store import Store
@@ -114,6 +99,27 @@ def run(words: Sequence[str]) -> int:
         for name in chosen:
             _reproduce(EXPERIMENTS[name](), scale, cells[name], store, arguments, words)
     return 0
+
+
+def _check_words(arguments: ReproduceArguments) -> None:
+    """UserError for what can be seen to be wrong without the data."""
+    if arguments.name not in (*NAMES, "all"):
+        raise UserError(f'NAME: "{arguments.name}" is no experiment; use one of {", ".join(NAMES)}, all')
+    if not arguments.print_commands:
+        check_folder(Path(arguments.runs), "--runs")
+    if arguments.out is not None:
+        check_folder(Path(arguments.out), "--out")
+    for name in ("seeds", "jobs", "size"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name}: must be at least 1, got {value}")
+    for place in arguments.samples:
+        if not Path(place).exists():
+            raise UserError(f"--samples: {place} does not exist; name a folder, a zip or an npz file")
+    if arguments.samples and arguments.name not in ("coverage", "all"):
+        raise UserError(f"--samples: is for coverage, not for {arguments.name}; leave it out")
+    if arguments.size is not None and arguments.data is None:
+        raise UserError("--size: is for --data; name some, e.g. --data photos")
 
 
 def _check(cells: dict[str, list[Cell]], store: Store, arguments: ReproduceArguments) -> None:

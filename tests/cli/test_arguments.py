@@ -1,0 +1,20 @@
+"""Mistakes in words on the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from iddpm.cli.main import main
+
+MEANT = {
+    "--no-training.decay": "--training.no-decay",
+    "--training.no-decya": "--training.no-decay",
+    "--training.decya": "--training.decay",
+    "--learning-rate": "--training.learning-rate",
+}
+
+
+@pytest.mark.parametrize("typed", MEANT)
+def test_a_flag_of_the_same_meaning_is_suggested(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "digits", typed]) == 2
+    assert f"Unrecognized options: {typed}; did you mean {MEANT[typed]}?" in capsys.readouterr().err
