@@ -360,6 +360,16 @@ def test_helpers_work_and_conclude_nothing(
     assert said.out.splitlines()[-1] == str(tmp_path / "bound-by-step-tiny.md")
 
 
+def test_a_page_names_the_command_that_makes_it() -> None:
+    asked = reproduce.ReproduceArguments(
+        name="all", seeds=2, data="zip:a b.zip", size=16, samples=("x", "y"), jobs=1, runs="r", out="o", json=True
+    )
+    command = "iddpm reproduce steps --seeds 2 --data 'zip:a b.zip' --size 16"
+    assert reproduce._command(asked, "steps") == command
+    assert reproduce._command(asked, "coverage") == f"{command} --samples x y".replace("steps", "coverage")
+    assert reproduce._command(reproduce.ReproduceArguments(name="steps"), "steps") == "iddpm reproduce steps"
+
+
 def test_commands_for_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "ablation", "--runs", "/proc/no/such", "--print-commands", "--seeds", "1"]) == 0
     assert "iddpm train cifar10 --run /proc/no/such/" in capsys.readouterr().out

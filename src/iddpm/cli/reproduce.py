@@ -11,12 +11,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import not_default, parse
 from iddpm.cli.main import INTERRUPTED, TERMINATED
 from iddpm.cli.progress import ProgressLine, StopSignal, say
 from iddpm.config import DataConfig
@@ -176,7 +177,7 @@ def _reproduce(
     measured = _all(name, store, cells, _jobs(arguments, len(cells)), words)
     outcome = experiment.conclude(scale, measured)
     folder = Path(arguments.out) if arguments.out else store.root
-    page = write(folder, experiment, scale, outcome, cells, measured, _command(words))
+    page = write(folder, experiment, scale, outcome, cells, measured, _command(arguments, name))
     if arguments.json:
         print(
             json.dumps({"experiment": name, "page": str(page), "findings": [vars(each) for each in outcome.findings]})
@@ -272,14 +273,9 @@ def _print_commands(store: Store, cells: list[Cell]) -> None:
             print(command)
 
 
-def _command(words: Sequence[str]) -> str:
-    """As a reader would type it: without where this machine keeps what."""
-    kept, skip = [], False
-    for word in words:
-        if skip:
-            skip = False
-        elif word in ("--runs", "--out", "--jobs"):
-            skip = True
-        elif word != "--json" and not word.startswith(("--runs=", "--out=", "--jobs=")):
-            kept.append(word)
-    return shlex.join(["iddpm", "reproduce", *kept])
+def _command(arguments: ReproduceArguments, name: str) -> str:
+    """That makes one experiment's page, without where this machine keeps what."""
+    kept = ("scale", "seeds", "data", "size", *(["samples"] if name == "coverage" else []))
+    told = {field: value for field, value in not_default(arguments).items() if field in kept}
+    words = ([f"--{field}", *map(str, value if isinstance(value, tuple) else [value])] for field, value in told.items())
+    return shlex.join(["iddpm", "reproduce", name, *chain.from_iterable(words)])
