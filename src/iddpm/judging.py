@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -100,18 +100,24 @@ def images_of_model(
     seed: int,
     conditions: SampleConditions | None = None,
     batch_size: int = 128,
+    drawn: Sequence[Levels] = (),
 ) -> ImageSet:
     """`count` samples, drawn as they are asked for; `what`: where the model is from.
 
+    drawn: the first batches, if they have been drawn before.
     UserError, when it happens, for samples that are not finite numbers.
     """
     steps = len(model.diffusion.strided(options.steps).schedule)
 
+    done = sum(map(len, drawn))
+
     def batches() -> Iterator[Levels | None]:
+        yield from drawn
         stream = sample_batches(
             model,
             count,
             options,
+            first=done,
             seed=seed,
             **(conditions or SampleConditions(classes=None, low_resolution=None)),
             batch_size=batch_size,
@@ -137,7 +143,7 @@ def images_of_model(
         "device": model.device.type,
         **_shape(model.spec),
     }
-    return ImageSet(images, model.spec, count, -(-count // batch_size) * steps, batches())
+    return ImageSet(images, model.spec, count, len(drawn) - (done - count) // batch_size * steps, batches())
 
 
 def _shape(spec: DatasetSpec) -> dict[str, Any]:

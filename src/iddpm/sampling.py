@@ -93,6 +93,7 @@ def sample_batches(
     count: int,
     options: SamplerOptions,
     *,
+    first: int = 0,
     seed: int = 0,
     classes: Sequence[int] | None = None,
     low_resolution: Tensor | Callable[[range], Tensor] | None = None,
@@ -100,6 +101,7 @@ def sample_batches(
 ) -> Iterator[Tensor | None]:
     """Batches `[batch, channels, *size]` in about [-1, 1] on the model's device, and None after every other step.
 
+    first: the image to begin with, where earlier ones of the `count` have been drawn before.
     classes: a label for each image; without, a class-conditional model draws its classes in turn.
     low_resolution: `[count, channels, *smaller size]` in [-1, 1], for an upsampler; or what gives some rows of that.
     Image i's noise comes from a generator seeded with (seed, i): it does not depend on the batch it is drawn in.
@@ -112,7 +114,7 @@ def sample_batches(
             raise UserError(f"{name}: needs one for each of {count} images, got {len(conditions)}")
     diffusion = model.diffusion.strided(options.steps)
     device = model.device
-    for start in range(0, count, batch_size):
+    for start in range(first, count, batch_size):
         rows = range(start, min(start + batch_size, count))
         noise = SeededNoise([mixed_seed(seed, row) for row in rows], model.spec.shape, device)
         labels = None if classes is None else torch.tensor([classes[row] for row in rows], device=device)

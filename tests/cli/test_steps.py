@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+from torch import Tensor
 
+from iddpm import judging
+from iddpm.cli.kept_study import KeptStudy
 from iddpm.cli.main import main
+from iddpm.data.dataset import Levels
 from iddpm.experiments import few_steps
 from tests.cli.test_journeys import TINY_FLAGS
 from tests.cli.test_plan import as_json
@@ -32,11 +38,11 @@ def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
     judge = few_steps.Study.judge
     begun: list[few_steps.Setting] = []
 
-    def interrupt(self: few_steps.Study, setting: few_steps.Setting):  # type: ignore[no-untyped-def]
+    def interrupt(self: few_steps.Study, setting: few_steps.Setting, *kept: Any):  # type: ignore[no-untyped-def]
         if len(begun) == 3:
             raise KeyboardInterrupt
         begun.append(setting)
-        yield from judge(self, setting)
+        yield from judge(self, setting, *kept)
 
     with monkeypatch.context() as patch:
         patch.setattr(few_steps.Study, "judge", interrupt)
@@ -72,9 +78,9 @@ def test_after_another_plan_only_what_depends_on_it_is_judged_anew(
     judge = few_steps.Study.judge
     judged: list[tuple[str, str]] = []
 
-    def watched(self: few_steps.Study, setting: few_steps.Setting):  # type: ignore[no-untyped-def]
+    def watched(self: few_steps.Study, setting: few_steps.Setting, *kept: Any):  # type: ignore[no-untyped-def]
         judged.append((setting.method, setting.stride))
-        yield from judge(self, setting)
+        yield from judge(self, setting, *kept)
 
     monkeypatch.setattr(few_steps.Study, "judge", watched)
     after = as_json(capsys, *words)["rows"]
@@ -107,6 +113,36 @@ def test_solvers(planned: Path, sampler: str, tmp_path: Path) -> None:
     words.remove("uniform")
     assert main([*words, "--out", str(tmp_path / "c.png")]) == 0  # the plan is the ancestral sampler's
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+
+
+def test_samples_that_were_drawn_are_not_drawn_again(
+    planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(planned, tmp_path / "run"))
+    (run / "steps.json").unlink(missing_ok=True)
+    words = [*FEW, "--methods", "learned", "--strides", "planned", "--batch-size", "30"]
+    keep, draw = KeptStudy.keep, judging.sample_batches
+    begun_with: list[int] = []
+
+    def interrupt(self: KeptStudy, setting: few_steps.Setting, number: int, batch: Levels) -> None:
+        keep(self, setting, number, batch)
+        if number == 2:
+            raise KeyboardInterrupt
+
+    def listen(*words: Any, first: int, **more: Any) -> Iterator[Tensor | None]:
+        begun_with.append(first)
+        return draw(*words, first=first, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptStudy, "keep", interrupt)
+        assert main(["steps", str(run), *words]) == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "sample_batches", listen)
+        found = as_json(capsys, "steps", run, *words)
+    assert begun_with == [90, 0]
+    assert not (run / "steps-unfinished").exists()
+    (run / "steps.json").unlink()
+    assert as_json(capsys, "steps", run, *words)["rows"] == found["rows"]
 
 
 def test_bits_per_dim_on_a_budget(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import tyro
 
 from iddpm.cli.arguments import parse
 from iddpm.cli.chains import StrideName, fitting_plan
+from iddpm.cli.kept_study import KeptStudy
 from iddpm.cli.models import load_for_use
 from iddpm.cli.networks import Features, network_for, network_of
 from iddpm.cli.progress import ProgressLine, ProgressStages, say
@@ -115,15 +117,15 @@ def run(words: Sequence[str]) -> int:
 
 def _rows(arguments: StepsArguments, study: Study, wanted: list[Setting]) -> list[dict[str, Any]]:
     """A row for every setting: those that are kept, and those that are not, judged."""
-    kept = _Kept(Path(arguments.model) / "steps.json", study, arguments)
+    kept = KeptStudy(Path(arguments.model), study, arguments.precision)
     calls = sum(each.evaluations for each in wanted) * (study.count + len(study.held_out)) // study.batch_size
     study.model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
     left = [each for each in wanted if kept.row(each) is None]
-    with ProgressLine("judging", sum(map(study.rounds, left))) as line:
+    with ProgressLine("judging", sum(study.rounds(each, kept.drawn(each)) for each in left)) as line:
         done = 0
         for number, setting in enumerate(left, 1 + len(wanted) - len(left)):
             note = f"{number} of {len(wanted)}: {setting.method}, {setting.stride}, {setting.evaluations}"
-            for row in study.judge(setting):
+            for row in study.judge(setting, kept.drawn(setting), partial(kept.keep, setting)):
                 if row is None:
                     done += 1
                     line.update(done, note.__str__)
@@ -234,54 +236,6 @@ def _wanted(arguments: StepsArguments, every: list[Setting]) -> list[Setting]:
         wrong = unknown[0] if unknown else "none"
         raise UserError(f"--methods: {wrong} is not known here; use some of {', '.join(known)}")
     return [whole, *(each for each in few if each.method in methods and each.stride in arguments.strides)]
-
-
-class _Kept:
-    """Rows in a file, so that an interrupted study goes on; those of other studies stay in it beside.
-
-    After another plan only those rows are made anew that depend on it.
-    """
-
-    def __init__(self, path: Path, study: Study, arguments: StepsArguments) -> None:
-        from iddpm.plans import subject_of
-
-        self._path = path
-        self._study = study
-        self._plan = study.plan.hash
-        self._subject = {
-            **subject_of(study.model, clip=True),
-            "features": study.network.manifest(),
-            "reference": study.real.manifest["images"]["content"],
-            "count": study.count,
-            "items": len(study.held_out),
-            "seed": study.seed,
-            "precision": arguments.precision,
-        }
-        self._rows: list[dict[str, Any]] = []
-        self._others: list[dict[str, Any]] = []
-        try:
-            for known in json.loads(path.read_text())["studies"]:
-                if known["subject"] == json.loads(json.dumps(self._subject)):
-                    self._rows = [row for row in known["rows"] if row["plan"] in (None, self._plan)]
-                    say(f"steps: going on after {len(self._rows)} settings of {path}")
-                else:
-                    self._others.append(known)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, KeyError, TypeError):
-            say(f"steps: {path} is damaged; beginning anew")
-
-    def row(self, setting: Setting) -> dict[str, Any] | None:
-        """The row of a setting, if it is done."""
-        key = (setting.method, setting.stride, setting.evaluations)
-        return next((row for row in self._rows if (row["method"], row["stride"], row["evaluations"]) == key), None)
-
-    def add(self, setting: Setting, row: dict[str, Any]) -> None:
-        """One more row, in the file too."""
-        from iddpm.files import write_json
-
-        self._rows.append({**row, "plan": self._plan if self._study.uses_plan(setting) else None})
-        write_json(self._path, {"studies": [*self._others, {"subject": self._subject, "rows": self._rows}]})
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from iddpm.data import Dataset
+from iddpm.data.dataset import Levels
 from iddpm.diffusion import Diffusion
 from iddpm.diffusion.planning import MODEL
 from iddpm.diffusion.respacing import Stride, kept_timesteps
@@ -93,15 +94,24 @@ class Study:
     batch_size: int = 128
     conditions: SampleConditions | None = None
 
-    def rounds(self, setting: Setting) -> int:
+    def rounds(self, setting: Setting, drawn: Sequence[Levels] = ()) -> int:
         """How often `judge` yields before it has the row."""
-        batches = -(-self.count // self.batch_size)
+        batches = -(-self.count // self.batch_size) - len(drawn)
         if setting.sampler == "ancestral":
             batches += -(-len(self.held_out) // self.batch_size)
-        return batches * setting.steps
+        return len(drawn) + batches * setting.steps
 
-    def judge(self, setting: Setting) -> Iterator[dict[str, Any] | None]:
-        """Yields None after every step of a batch, and in the end the row of a table (JSON)."""
+    def judge(
+        self,
+        setting: Setting,
+        drawn: Sequence[Levels] = (),
+        keep: Callable[[int, Levels], None] = lambda number, batch: None,
+    ) -> Iterator[dict[str, Any] | None]:
+        """Yields None after every step of a batch, and in the end the row of a table (JSON).
+
+        drawn: the first batches that an earlier call gave to `keep`, which is called with the number of every batch of
+        samples and the batch.
+        """
         variance = self._variance(setting)
         options = SamplerOptions(self._stride(setting, from_noise=True), setting.sampler, variance=variance)
         images = images_of_model(
@@ -112,7 +122,9 @@ class Study:
             seed=self.seed,
             conditions=self.conditions,
             batch_size=self.batch_size,
+            drawn=drawn,
         )
+        images = replace(images, batches=_kept(images.batches, len(drawn), keep))
         for news in collect(images, self.network):
             if isinstance(news, int):
                 yield None
@@ -172,6 +184,17 @@ class Study:
             return Jacobian(self.seed)
         table = self.plan.tables.get(setting.variance)
         return FixedVariance(setting.variance) if table is None else table
+
+
+def _kept(batches: Iterator[Levels | None], known: int, keep: Callable[[int, Levels], None]) -> Iterator[Levels | None]:
+    """The same, after `keep` has been called with each but the first ones, which are known."""
+    number = 0
+    for batch in batches:
+        if batch is not None:
+            if number >= known:
+                keep(number, batch)
+            number += 1
+        yield batch
 
 
 def within(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
