@@ -57,6 +57,12 @@ def test_train_says_where_the_run_is_and_then_that_it_is_done(
     assert "parameters on cpu" in said.err
     assert main(words) == 0
     assert "training is done already, 4 of 4 steps" in capsys.readouterr().err
+    before = (tmp_path / "b/config.json").read_text()
+    assert main([*words, "--training.learning-rate", "0.5"]) == 0
+    said = capsys.readouterr()
+    assert "training is done already" in said.err
+    assert "from here on" not in said.err
+    assert (tmp_path / "b/config.json").read_text() == before
 
 
 def test_a_run_goes_on_by_its_own_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,6 +234,10 @@ BAD = {
     "batch": (["train", "digits", "--training.batch-size", "5000"], "more than the 1497 training items"),
     "size": (["train", "digits", "--network.channel-multipliers", *"11111"], "multiple of 16"),
     "source": (["train", "digits", "--data.source", "folder:nowhere"], "nowhere does not exist"),
+    "levels of pictures": (["train", "digits", "--data.source", "folder:."], "--data.levels: .* use --data.levels 256"),
+    "no directory": (["train", "digits", "--run", ""], "--run: is empty"),
+    "a switch's value": (["train", "digits", "--network.classes", "2"], "--network.classes: takes no value, got 2"),
+    "short chain": (["train", "digits", "--diffusion.num-timesteps", "9"], "--training.validate-steps: 25 is more"),
     "classes": (["train", "photos", "--network.classes"], "has no labels"),
     "stride of the loop": (["train", "digits", "--training.validate-steps", "101"], "--training.validate-steps: 101"),
     "device": (["train", "digits", "--device", "gpu"], 'device: "gpu"'),
@@ -242,9 +252,11 @@ BAD = {
     "no classes": (["sample", "RUN", "--class", "3"], "knows no classes"),
     "count": (["sample", "RUN", "--count", "0"], "--count"),
     "ending": (["sample", "RUN", "--out", "a.gif"], '".gif" is not written'),
+    "place": (["sample", "RUN", "--out", "/proc/no/a.png"], "--out: /proc/no/a.png cannot be written"),
     "weights": (["sample", "RUN", "--weights", "0.5"], "use raw or one of"),
     "nll steps": (["nll", "RUN", "--steps", "500"], r"--steps: must be 1 \.\.\. 20, .* got 500"),
     "nll count": (["nll", "RUN", "--count", "100000"], "must be 1 ... 300, the items to score"),
+    "a part of other data": (["nll", "RUN", "--data", "photos", "--split", "train"], "--split: train is a part of the"),
     "nll data": (
         ["nll", "RUN", "--data", "photos"],
         "items of 3x32x32 in 256 levels, and the model was made for 1x8x8 in 17",

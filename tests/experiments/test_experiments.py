@@ -254,6 +254,9 @@ def test_cells_have_names() -> None:
         (["ablation", "--seeds", "0"], "--seeds: must be at least 1"),
         (["ablation", "--jobs", "0"], "--jobs: must be at least 1"),
         (["ablation", "--size", "8"], "--size: is for --data"),
+        (["ablation", "--channels", "3"], "--channels: is for --data"),
+        (["ablation", "--json", "--print-commands"], "--json: is for findings"),
+        (["ablation", "--data", "folder:colours"], "--channels: folder:colours mixes 1 grey (0.png) and 1 colour"),
         (["ablation", "--data", "nowhere"], '--data: "nowhere" is not known'),
         (["coverage", "--samples", "nowhere"], "--samples: nowhere does not exist"),
         (["ablation", "--scale", "huge"], "--scale"),
@@ -274,6 +277,9 @@ def test_a_mistake_is_one_line(
         Path(place).mkdir()
         for name, side in enumerate(sides):
             Image.new("L", (side, side)).save(f"{place}/{name}.png")
+    Path("colours").mkdir()
+    for name, mode in enumerate(("L", "RGB")):
+        Image.new(mode, (8, 8)).save(f"colours/{name}.png")
     assert main(["reproduce", *words]) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from iddpm.checkpoints.weights import Description, load_file, read_description, read_tensors, save_weights
+from iddpm.checkpoints.weights import ANOTHER, Description, load_file, read_description, read_tensors, save_weights
 from iddpm.config import Config, DatasetSpec, first_mistake
 from iddpm.errors import UserError
 from iddpm.files import locked, replacing, write_json
@@ -137,8 +137,15 @@ class RunDirectory:
             return None
         checkpoint = pointer.parent / pointer.read_text().strip()
         if not checkpoint.is_dir():
-            raise UserError(f"{pointer}: names {checkpoint.name}, which is not there; write another one's name into it")
+            known = self.checkpoints()
+            way = f"write {known[-1].name} into it" if known else self._anew
+            raise UserError(f"{pointer}: names {checkpoint.name}, which is not there; {way}")
         return checkpoint
+
+    @property
+    def _anew(self) -> str:
+        """The way out where no checkpoint is left."""
+        return f"remove {self.path} and train anew, or name another directory with --run"
 
     def save(self, config: Config, spec: DatasetSpec, state: TrainingState) -> Path:
         """A checkpoint of `state`, whole or not at all; then forget those beyond `keep_checkpoints`.
@@ -180,8 +187,8 @@ class RunDirectory:
             flat, _ = read_tensors(folder / "training.safetensors")
         except UserError as error:
             others = [path.name for path in self.checkpoints() if path != folder]
-            way = f"write {others[-1]} into {folder.parent / 'latest'} to go on from there" if others else "start anew"
-            raise UserError(f"{error}; {way}") from None
+            way = f"write {others[-1]} into {folder.parent / 'latest'} to go on from there" if others else self._anew
+            raise UserError(f"{str(error).removesuffix(f'; {ANOTHER}')}; {way}") from None
         groups: dict[str, dict[str, Tensor]] = {"optimizer": {}, "timesteps": {}, "window": {}}
         for name, tensor in flat.items():
             group, _, rest = name.partition("/")

@@ -21,6 +21,7 @@ from iddpm.errors import UserError
 from iddpm.files import replacing
 from iddpm.model import Model
 
+ANOTHER = "take another checkpoint"
 HEADER = "iddpm"
 """The key of the description in a safetensors header."""
 
@@ -62,7 +63,7 @@ class Description:
         except ValidationError as error:
             raise UserError(f"{path}: {first_mistake(error)}") from None
         except (KeyError, TypeError, json.JSONDecodeError):
-            raise UserError(f"{path}: its description is damaged; take another checkpoint") from None
+            raise UserError(f"{path}: its description is damaged; {ANOTHER}") from None
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], description: Description) -> None:
@@ -79,9 +80,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: is no safetensors file, or is cut short or damaged ({error}); take another checkpoint"
-        ) from None
+        raise UserError(f"{path}: is no safetensors file, or is cut short or damaged ({error}); {ANOTHER}") from None
 
 
 def read_description(path: Path) -> Description:

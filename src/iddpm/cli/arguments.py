@@ -40,8 +40,17 @@ def parse(
     captured = io.StringIO()
     with contextlib.redirect_stderr(captured), contextlib.suppress(SystemExit), _columns(10_000):
         tyro.cli(kind, args=list(words), prog=prog, description=description, default=start)
-    message = mistake(captured.getvalue())
+    message = _after_a_switch(mistake(captured.getvalue()), words)
     raise UserError(f"{message}{'' if message.endswith('?') else ';'} see {prog} --help")
+
+
+def _after_a_switch(message: str, words: Sequence[str]) -> str:
+    """A value that a switch was given is told by the switch."""
+    found = re.fullmatch(r"Unrecognized options: ([^-\s]\S*)", message)
+    place = list(words).index(found[1]) if found and found[1] in words else 0
+    if found and place and words[place - 1].startswith("--"):
+        return f"{words[place - 1]}: takes no value, got {found[1]}; leave it out"
+    return message
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ class DrawingArguments:
     """How samples are drawn, and on what."""
 
     steps: str | None = None
-    """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all."""
+    """Steps of the chain: "50", sections "10,15,20", "ddim50" or "quadratic50". None takes all."""
     stride: StrideName | None = None
     """Which of them. None takes iddpm plan's for ancestral sampling, if there is a plan, and else uniform ones."""
     sampler: Literal["ancestral", "ddim", "dpm++", "dpm++sde", "unipc"] = "ancestral"

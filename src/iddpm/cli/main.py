@@ -112,7 +112,8 @@ def _flagged(message: str, words: Sequence[str]) -> str:
     name, colon, rest = message.partition(":")
     flag = f"--{name.replace('_', '-')}"
     is_given = any(word.partition("=")[0] == flag for word in words)
-    return f"{flag}{colon}{rest}" if is_given else message
+    is_trained_with = words[0] == "train" and re.fullmatch(r"(data|network|diffusion|objective|training)\.\w+", name)
+    return f"{flag}{colon}{rest}" if is_given or is_trained_with else message
 
 
 def _way_on(command: str) -> str:

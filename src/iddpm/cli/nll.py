@@ -33,12 +33,12 @@ class NllArguments:
     """A run, one of its checkpoints, or a file of weights."""
     data: str | None = None
     """Another data source than the model's own: folder:PATH, zip:PATH, npz:PATH ... (all of it is scored)."""
-    split: Literal["validation", "train"] = "validation"
-    """Which part of the model's own data."""
+    split: Literal["validation", "train"] | None = None
+    """Which part of the model's own data. None takes validation."""
     count: int | None = None
     """Score the first so many items. None scores all, each exactly once."""
     steps: str | None = None
-    """Steps of the chain: "50", sections "10,15,20", or "ddim50". None takes all, which is the paper's figure."""
+    """Steps of the chain: "50", sections "10,15,20", "ddim50" or "quadratic50". None takes all: the paper's figure."""
     stride: StrideName | None = None
     """Which of them. None takes those of iddpm plan where there is a plan, and uniform ones elsewhere."""
     error: float | None = None
@@ -123,7 +123,7 @@ def run(words: Sequence[str]) -> int:
         print(f"  {part:<7} {estimate.mean:.4f} +- {estimate.error:.4f}")
     print(
         f"on {score.count} items of {name} in {model.spec.levels} levels,"
-        f" {told_steps(steps, len(score.terms))}, {model.weights} weights{_told_variance(arguments)}"
+        f" {told_steps(steps, len(score.terms))}, {model.weights} weights{_told_changes(arguments)}"
     )
     return 0
 
@@ -178,14 +178,18 @@ def _estimate(
     print(f"bits/dim  {found.mean:.4f} +- {found.half_width:.4f} (95 % interval of the mean over these items)")
     print(
         f"on {found.count} items of {name} in {model.spec.levels} levels, {told_steps(stride, steps)},"
-        f" {model.weights} weights{_told_variance(arguments)}; {found.evaluations} evaluations of the network, where"
+        f" {model.weights} weights{_told_changes(arguments)}; {found.evaluations} evaluations of the network, where"
         f" the whole bound takes {found.of_all}"
     )
     return 0
 
 
-def _told_variance(arguments: NllArguments) -> str:
-    return "" if arguments.variance == "model" else f", {arguments.variance} variance"
+def _told_changes(arguments: NllArguments) -> str:
+    """What makes the figure another one than the model's own."""
+    changes = "" if arguments.variance == "model" else f", {arguments.variance} variance"
+    if arguments.threshold is not None:
+        return f"{changes}, clipping at the quantile {arguments.threshold:g}"
+    return changes if arguments.clip else f"{changes}, no clipping"
 
 
 def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
@@ -193,6 +197,8 @@ def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
 
     own = model.config.data
     if arguments.data is not None:
+        if arguments.split is not None:
+            raise UserError(f"--split: {arguments.split} is a part of the model's own data; leave it or --data out")
         settings: dict[str, object] = {"source": arguments.data, "validation": 0.0, "num_classes": None}
         if not arguments.data.startswith(("npz:", "npy:")):
             settings["levels"] = None  # images and the built-in data have their own
@@ -203,7 +209,8 @@ def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
         except UserError as error:
             raise UserError(str(error).replace("--data.source", "--data").replace("data.source:", "--data:")) from None
     splits = open_with_progress(own)
-    chosen = splits.validation if arguments.split == "validation" else splits.train
+    part = arguments.split or "validation"
+    chosen = splits.validation if part == "validation" else splits.train
     if chosen is None:
         raise UserError("--split: the model's data has no validation part; use --split train or --data")
-    return chosen, f"{own.source} ({arguments.split})"
+    return chosen, f"{own.source} ({part})"

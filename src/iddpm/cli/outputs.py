@@ -17,7 +17,7 @@ from iddpm.config import DatasetSpec
 from iddpm.data import quantize
 from iddpm.data.dataset import Levels
 from iddpm.errors import UserError
-from iddpm.files import replacing
+from iddpm.files import check_place, replacing
 from iddpm.pictures import as_bytes, grid
 
 
@@ -105,14 +105,22 @@ def _kind(out: Path, spec: DatasetSpec) -> type[Writer]:
     return Folder
 
 
-@contextmanager
-def open_writer(out: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> Iterator[Writer]:
-    """A writer for `out`, chosen by its name; on any error nothing of it is left. UserError for a bad place."""
+def check_out(out: Path, spec: DatasetSpec) -> type[Writer]:
+    """The writer for `out`, chosen by its name. UserError for a bad place: to be asked before any work."""
     kind = _kind(out, spec)
     if kind is Folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out: {out} exists and is not an empty folder; choose another name")
     if kind is not Folder and out.is_dir():
         raise UserError(f"--out: {out} is a folder; choose another name")
+    if kind is not Folder:
+        check_place(out, "--out")
+    return kind
+
+
+@contextmanager
+def open_writer(out: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> Iterator[Writer]:
+    """A writer for `out`; on any error nothing of it is left. UserError for a bad place."""
+    kind = check_out(out, spec)
     try:
         with replacing(out) as beside:
             writer = kind(beside, spec, count, classes)

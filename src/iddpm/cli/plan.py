@@ -85,6 +85,8 @@ def run(words: Sequence[str]) -> int:
     if arguments.candidates is not None and arguments.candidates > longest:
         raise UserError(f"--candidates: must be at most {longest}, the length of the chain, got {arguments.candidates}")
     count = min(256, -(-len(held_out) // 2)) if arguments.count is None else arguments.count
+    if count > len(held_out):
+        raise UserError(f"--count: must be 1 ... {len(held_out)}, the held-out items to plan on, got {count}")
     diffusion = candidates(model, arguments.candidates)
     timesteps = diffusion.schedule.timesteps.tolist()
     if arguments.longest is not None and arguments.longest > len(timesteps):

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -37,7 +37,7 @@ WORKER = "IDDPM_REPRODUCE_WORKER"
 """The experiment's name, for processes that help another one: they work on its cells, and conclude nothing."""
 OWN_FLAGS = {
     r"--data\.source\b|\bdata\.source(?=:)": "--data",
-    r"(--|\b)data\.size\b": "--size",
+    r"(--|\b)data\.(size|channels)\b": r"--\2",
     r"--run\b": "--runs",
     r", or --network\.channel-multipliers fewer": "",
     r"for data with classes --features classifier": "give data with classes, e.g. a folder's sub-folders",
@@ -64,6 +64,8 @@ class ReproduceArguments:
     """Other data: a preset's name, or folder:PATH, zip:PATH, npz:PATH. None takes the scale's own."""
     size: int | None = None
     """Side in pixels that the images of --data are resized to (of photos: of the crops)."""
+    channels: Literal[1, 3] | None = None
+    """1 makes the pictures of --data grey, 3 makes them RGB. None keeps what they are."""
     samples: tuple[str, ...] = ()
     """coverage: other models' samples to judge beside, each a folder, a zip or an npz file."""
     runs: str = "runs/reproduce"
@@ -119,8 +121,11 @@ def _check_words(arguments: ReproduceArguments) -> None:
             raise UserError(f"--samples: {place} does not exist; name a folder, a zip or an npz file")
     if arguments.samples and arguments.name not in ("coverage", "all"):
         raise UserError(f"--samples: is for coverage, not for {arguments.name}; leave it out")
-    if arguments.size is not None and arguments.data is None:
-        raise UserError("--size: is for --data; name some, e.g. --data photos")
+    for name in ("size", "channels"):
+        if getattr(arguments, name) is not None and arguments.data is None:
+            raise UserError(f"--{name}: is for --data; name some, e.g. --data photos")
+    if arguments.json and arguments.print_commands:
+        raise UserError("--json: is for findings, and --print-commands prints commands; leave one out")
 
 
 def _check(cells: dict[str, list[Cell]], store: Store, arguments: ReproduceArguments) -> None:
@@ -144,7 +149,7 @@ def _check(cells: dict[str, list[Cell]], store: Store, arguments: ReproduceArgum
         except UserError as error:
             if not arguments.print_commands:
                 raise
-            say(f"{error} (where the commands will run)")
+            say(f"note: {error} (where the commands will run)")
 
 
 def _compares_features(cell: Cell) -> bool:
@@ -195,7 +200,8 @@ def _data(arguments: ReproduceArguments) -> DataConfig | None:
     if arguments.data is None:
         return None
     known = PRESETS[arguments.data].config.data if arguments.data in PRESETS else DataConfig(source=arguments.data)
-    return known if arguments.size is None else known.model_copy(update={"size": arguments.size})
+    given = {"size": arguments.size, "channels": arguments.channels}
+    return known.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 def _jobs(arguments: ReproduceArguments, cells: int) -> int:
@@ -275,7 +281,7 @@ def _print_commands(store: Store, cells: list[Cell]) -> None:
 
 def _command(arguments: ReproduceArguments, name: str) -> str:
     """That makes one experiment's page, without where this machine keeps what."""
-    kept = ("scale", "seeds", "data", "size", *(["samples"] if name == "coverage" else []))
+    kept = ("scale", "seeds", "data", "size", "channels", *(["samples"] if name == "coverage" else []))
     told = {field: value for field, value in not_default(arguments).items() if field in kept}
     words = ([f"--{field}", *map(str, value if isinstance(value, tuple) else [value])] for field, value in told.items())
     return shlex.join(["iddpm", "reproduce", name, *chain.from_iterable(words)])

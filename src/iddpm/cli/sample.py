@@ -46,12 +46,13 @@ def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(SampleArguments, words, command="sample", description="Draw samples from a model.")
     arguments.check(arguments.count)
+    from iddpm.cli.outputs import check_out, open_writer
+    from iddpm.sampling import sample_batches
+
     model = arguments.load(arguments.model)
+    check_out(Path(arguments.out), model.spec)
     to_enlarge = _to_enlarge(model, arguments)
     classes = _classes(model, arguments, to_enlarge)
-
-    from iddpm.cli.outputs import open_writer
-    from iddpm.sampling import sample_batches
 
     options = arguments.options(model, arguments.model)
     diffusion = model.diffusion.strided(options.steps)

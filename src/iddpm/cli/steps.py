@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from iddpm.plans import StoredPlan
 
 USUAL = (5, 10, 25, 50)
+OTHER_REFERENCE = "give images like those that the model draws, or a folder or zip of pictures"
 MOST_REAL = 10_000
 """Images that samples are compared with."""
 
@@ -55,7 +56,8 @@ class StepsArguments:
     strides: tuple[StrideName, ...] = ("uniform", "quadratic", "planned")
     """Try these only; ddim, every n-th step, is nearly uniform."""
     reference: str | None = None
-    """A file by iddpm reference, or data: a run, a preset, a folder or zip, an npz. None takes the training images."""
+    """A file by iddpm reference, or data: a run, a preset, an npz, a folder or zip, whose pictures are made of the
+    size and the channels that the model draws. None takes the training images."""
     features: Features | None = None
     """Whose features. None takes classifier for data with classes below 32 pixels, inception for other."""
     feature_weights: str | None = None
@@ -184,11 +186,11 @@ def _reference(arguments: StepsArguments, data: NamedData, spec: DatasetSpec) ->
     name, trained_on = arguments.reference, images_of_data(data.dataset, data.what, count=1).images
     if name is not None and is_statistics(Path(name).expanduser()):
         known = Statistics.load(Path(name).expanduser())
-        refuse_other_images(trained_on, known.manifest["images"])
+        refuse_other_images(trained_on, known.manifest["images"], OTHER_REFERENCE)
         return network_of(known, arguments.features, arguments.feature_weights, arguments.device), known
     compared = data if name is None else _other_data(name, spec)
     images = images_of_data(compared.dataset, compared.what, count=min(MOST_REAL, len(compared.dataset)))
-    refuse_other_images(trained_on, images.images)
+    refuse_other_images(trained_on, images.images, OTHER_REFERENCE)
     network = network_for(arguments.features, arguments.feature_weights, arguments.device, compared)
     with ProgressStages() as stages:
         for news in collect(in_levels(images, spec.levels), network):

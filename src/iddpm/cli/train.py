@@ -50,6 +50,8 @@ def run(words: Sequence[str]) -> int:
         default=TrainArguments(**{name: getattr(default, name) for name in Config.model_fields}, run=where),
     )
     config = Config(**{name: getattr(arguments, name) for name in Config.model_fields})
+    if arguments.run == "":
+        raise UserError("--run: is empty; name a directory")
     return _train(config, Path(arguments.run or where), arguments.device, as_json=arguments.as_json)
 
 
@@ -87,10 +89,11 @@ def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> i
 
     device = choose_device(device_name)
     directory = RunDirectory(where)
-    if directory.exists:
-        for change in directory.check_same(config):
-            say(change)
+    changes = directory.check_same(config) if directory.exists else []
     session = Session(config, open_with_progress(config.data), directory, device, say)
+    if session.trainer.step < config.training.steps:
+        for change in changes:
+            say(change)
     if session.trainer.processes.is_first:
         _introduce(session)
     begun = session.trainer.step

@@ -159,9 +159,11 @@ def _common_size(config: DataConfig, headers: list[Header]) -> tuple[int, int]:
 
 def _refuse(config: DataConfig, troubles: dict[str, str], count: int) -> None:
     if len(troubles) == count:
-        name, trouble = next(iter(troubles.items()))
+        examples = {trouble: name for name, trouble in troubles.items()}
+        reasons = [f"{name} {trouble}" for trouble, name in examples.items()]
+        shown = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more reasons" if len(reasons) > 3 else "")
         raise UserError(
-            f"data.source: none of the {count} images in {config.source} can be used; {name} {trouble};"
+            f"data.source: none of the {count} images in {config.source} can be used: {shown};"
             " name other images, or with --data.size a size that these have"
         )
     if troubles and not config.skip_broken:

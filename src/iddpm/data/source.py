@@ -54,8 +54,13 @@ def _open(config: DataConfig, progress: Progress, warn: Callable[[str], None]) -
         )
     if kind in ("npz", "npy"):
         return split((npz_dataset if kind == "npz" else npy_dataset)(config, path), config.validation)
-    if config.levels not in (None, 256) or config.dimensions != 2:
-        raise UserError("data: images have 256 levels and 2 dimensions; leave data.levels and data.dimensions out")
+    if config.levels not in (None, 256):
+        way = "--data.levels 256, or another preset if it is this one's"
+        raise UserError(f"data.levels: pictures have 256 levels, got {config.levels}; use {way}")
+    if config.dimensions != 2:
+        raise UserError(
+            f"data.dimensions: pictures have 2 dimensions, got {config.dimensions}; use --data.dimensions 2"
+        )
     files: ImageFiles = FolderFiles(path) if kind == "folder" else ZipFiles(path)
     dataset, left_out = image_dataset(config, files, progress)
     for line in left_out:

@@ -99,13 +99,18 @@ def is_statistics(path: Path) -> bool:
         return False
 
 
-def refuse_other_images(samples: dict[str, Any], reference: dict[str, Any]) -> None:
-    """UserError where images of two kinds (the "images" of two manifests) cannot be compared."""
+CONVERTED = (
+    "both must be the same: --size and --channels convert pictures, --channels-first reads arrays of [items, channels,"
+    " ...]"
+)
+
+
+def refuse_other_images(samples: dict[str, Any], reference: dict[str, Any], way: str = CONVERTED) -> None:
+    """UserError, with the way out, where images of two kinds (the "images" of two manifests) cannot be compared."""
     shapes = ["x".join(map(str, [*images["size"], images["channels"]])) for images in (samples, reference)]
     if shapes[0] != shapes[1]:
         raise UserError(
-            f"reference: its images are {shapes[1]} (size and channels), and the samples {shapes[0]}; both must be the"
-            " same: --size and --channels convert pictures, --channels-first reads arrays of [items, channels, ...]"
+            f"reference: its images are {shapes[1]} (size and channels), and the samples {shapes[0]}; {way}"
         )
 
 

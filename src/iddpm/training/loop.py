@@ -153,7 +153,8 @@ class Session:
             restore(self.trainer, state)
             self.window.load_state_dict(dict(state.window))
             self.saved_step = state.step
-        if self.trainer.processes.is_first:
+        is_done = state is not None and state.step >= self.config.training.steps
+        if self.trainer.processes.is_first and not is_done:
             # A later end or other intervals are the run's from now on.
             self.run.begin(self.config, self.splits.spec, self._fingerprint)
             self.records.cut_after(self.trainer.step)
