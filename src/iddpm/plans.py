@@ -180,8 +180,11 @@ def _stride_bound(costs: JumpCosts, candidates: list[int], whole: int, stride: s
         wanted = kept_timesteps(whole, stride)
     except UserError:
         return None
-    positions = np.abs(np.subtract.outer(wanted, candidates)).argmin(axis=1)
-    return costs.bound(positions.tolist()) if len(np.unique(positions)) == len(wanted) else None
+    known, steps = np.array(candidates), np.array(wanted)
+    above = np.searchsorted(known, steps).clip(0, len(known) - 1)
+    below = (above - 1).clip(0)
+    nearest = np.where(steps - known[below] <= known[above] - steps, below, above)
+    return costs.bound(nearest.tolist()) if len(np.unique(nearest)) == len(steps) else None
 
 
 def jump_statistics(

@@ -115,7 +115,9 @@ class RunDirectory:
         except ValidationError as error:
             raise UserError(f"{path}: {first_mistake(error, ['dataset'])}") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: cannot be read as a run's configuration ({error})") from None
+            raise UserError(
+                f"{path}: cannot be read as a run's configuration ({error}); mend it, or name another run"
+            ) from None
         return Config.from_json(values, str(path)), spec
 
     def lock(self) -> Callable[[], None]:

@@ -140,7 +140,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # bytes from anywhere: unpicklers fail in many ways
         is_pickle = isinstance(error, pickle.UnpicklingError)
         reason = "a pickle of other things can run code" if is_pickle else "it is cut short, damaged or another thing"
-        raise UserError(f"{path}: is no checkpoint of plain tensors and is not loaded: {reason}") from None
+        raise UserError(
+            f"{path}: is no checkpoint of plain tensors and is not loaded ({reason}); give a run, or a file of weights"
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise UserError(f"{path}: holds more than named tensors and is not loaded; save the state dict alone")
     return state

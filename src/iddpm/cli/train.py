@@ -14,6 +14,7 @@ from iddpm.cli.arguments import parse
 from iddpm.cli.progress import ProgressLine, StopSignal, say
 from iddpm.config import Config, load_config
 from iddpm.errors import UserError
+from iddpm.files import check_folder
 from iddpm.presets import PRESETS
 
 RECENT = 100
@@ -88,6 +89,7 @@ def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> i
     from iddpm.training.processes import choose_device
 
     device = choose_device(device_name)
+    check_folder(where, "--run")
     directory = RunDirectory(where)
     changes = directory.check_same(config) if directory.exists else []
     session = Session(config, open_with_progress(config.data), directory, device, say)
