@@ -88,8 +88,8 @@ def check_fits(model: Model, dataset: Dataset) -> None:
     if spec.shape != model.spec.shape or spec.levels != model.spec.levels:
         raise UserError(
             f"data: items of {'x'.join(map(str, spec.shape))} in {spec.levels} levels, and the model was made for"
-            f" {'x'.join(map(str, model.spec.shape))} in {model.spec.levels}; bits/dim would not be comparable, so give"
-            " data of that kind"
+            f" {'x'.join(map(str, model.spec.shape))} in {model.spec.levels}; give data of"
+            " that kind"
         )
 
 

@@ -47,10 +47,10 @@ def parse(
 def _after_a_switch(message: str, words: Sequence[str]) -> str:
     """A value that a switch was given is told by the switch."""
     found = re.fullmatch(r"Unrecognized options: ([^-\s]\S*)", message)
-    place = list(words).index(found[1]) if found and found[1] in words else 0
-    if found and place and words[place - 1].startswith("--"):
-        return f"{words[place - 1]}: takes no value, got {found[1]}; leave it out"
-    return message
+    if found is None or words.count(found[1]) != 1:  # of several nobody knows which one it is
+        return message
+    before = words[max(0, words.index(found[1]) - 1)]
+    return f"{before}: takes no value, got {found[1]}; leave it out" if before.startswith("--") else message
 
 
 @contextlib.contextmanager
