@@ -86,9 +86,9 @@ DATA = {
         "--data.size 16 --network.channels 32 --network.channel-multipliers 1 2 --network.num-res-blocks 1"
         " --network.attention-resolutions 8 --training.steps 6000 --training.learning-rate 1e-3 --training.decay"
         " --training.warmup-steps 100 --training.ema-rates 0.995 --training.validate-every 0 --training.sample-every 0",
-        "--count 96 --longest 50",
-        "--steps 10 16 25 32 --items 32 --count 200 --whole 1000"
-        " --methods learned fixed_small fixed_large calibrated ddim dpm++ dpm++sde unipc",
+        "--count 64 --longest 50",
+        "--steps 10 16 25 32 --items 32 --count 128 --whole 250"
+        " --methods learned fixed_small fixed_large calibrated ddim dpm++ unipc",
         32,
         {16: 0.2, 32: 0.1},
         places,

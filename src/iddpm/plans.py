@@ -29,12 +29,12 @@ FORMAT = 3
 STRIDES = {"uniform": "", "ddim": "ddim", "quadratic": "quadratic"}
 """What planned chains are compared with: names of strides, and how the words for so many of their steps begin."""
 WORDS = {
-    "weights": "weights",
     "schedule": "schedule",
     "parameterization": "parameterization",
+    "weights": "weights",
     "clip": "clipping",
 }
-"""What a plan is for, in words."""
+"""What a plan is for, in words. Weights differ where the others do: what says most comes first."""
 
 
 def subject_of(model: Model, *, clip: Clip) -> dict[str, Any]:
@@ -101,16 +101,18 @@ class StoredPlan:
 
     def check(self, model: Model, path: Path, *, clip: Clip) -> None:
         """UserError where the plan was made for something else."""
-        for name, ours in subject_of(model, clip=clip).items():
+        subject = subject_of(model, clip=clip)
+        for name, word in WORDS.items():
+            ours = subject[name]
             if self.subject.get(name) != ours:
                 flag = ("--clip" if clip else "--no-clip") if isinstance(clip, bool) else f"--threshold {clip:g}"
-                same = {"weights": ", and the same --weights if you give any", "clip": f", with {flag}"}.get(name, "")
+                same = {"weights": ", and the same --weights if you give any", "clip": f" {flag}"}.get(name, "")
                 theirs, mine = self.subject.get(name), ours
                 if name == "clip":
                     theirs, mine = _told_clip(theirs), _told_clip(mine)
                 raise UserError(
-                    f"plan: {path} was made for other {WORDS[name]} ({theirs}, asked for {mine}); plan anew with iddpm"
-                    f" plan{same}"
+                    f"plan: {path} was made for other {word} ({theirs}, asked for {mine}); plan anew:"
+                    f" iddpm plan {place_of(path)}{same}"
                 )
 
     @property
@@ -151,7 +153,9 @@ class StoredPlan:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 manifest = json.loads(str(arrays["manifest"]))
                 if manifest["format"] != FORMAT:
-                    raise UserError(f"plan: {path} is of another version of iddpm; plan anew with iddpm plan")
+                    raise UserError(
+                        f"plan: {path} is of another version of iddpm; plan anew: iddpm plan {place_of(path)}"
+                    )
 
                 def fields(name: str, *keys: str) -> dict[str, Tensor]:
                     return {key: torch.from_numpy(arrays[f"{name}.{key}"]) for key in keys}
@@ -167,8 +171,12 @@ class StoredPlan:
             raise
         except NOT_SUCH_ARRAYS:  # what numpy says of it would mislead
             reason = "there is no plan" if not path.exists() else "it is damaged, or something else"
-            place = path.parent if path.name == "plan.npz" else "MODEL"
-            raise UserError(f"plan: {path}: {reason}; make one with iddpm plan {place}") from None
+            raise UserError(f"plan: {path}: {reason}; make one with iddpm plan {place_of(path)}") from None
+
+
+def place_of(path: Path) -> str:
+    """The run of the plan at this path; MODEL where it lies beside weights, whose whole name it does not have."""
+    return str(path.parent) if path.name == "plan.npz" else "MODEL"
 
 
 def _stride_bound(costs: JumpCosts, candidates: list[int], whole: int, stride: str) -> float | None:

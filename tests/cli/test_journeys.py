@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -296,6 +298,26 @@ def test_an_interrupted_sampling_leaves_nothing(run: str, tmp_path: Path, monkey
             monkeypatch.setattr(kind, "put", interrupt)
         assert main(["sample", run, "--count", "2", "--steps", "2", "--out", str(tmp_path / out)]) == 130
     assert not [path for path in tmp_path.iterdir() if path.name != "cache"]
+
+
+@pytest.mark.parametrize("is_interrupted", [True, False])
+def test_an_interruption_that_an_import_makes_another_error_of(
+    is_interrupted: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str) -> None:
+        with suppress(KeyboardInterrupt):
+            if is_interrupted:
+                signal.raise_signal(signal.SIGINT)
+        raise ImportError("initialization failed")
+
+    monkeypatch.setattr("iddpm.kernel_build.begin", lambda: None)
+    monkeypatch.setattr("importlib.import_module", load)
+    if is_interrupted:
+        assert main(["plan", "runs/a"]) == 130
+        assert capsys.readouterr().err.count("\n") == 1
+    else:
+        with pytest.raises(ImportError, match="initialization failed"):
+            main(["plan", "runs/a"])
 
 
 def test_a_terminated_sampling_leaves_nothing(run: str, tmp_path: Path) -> None:

@@ -74,11 +74,29 @@ def test_a_plan_of_other_weights(run: Path, capsys: pytest.CaptureFixture[str]) 
     words = ["nll", str(run), "--count", "5", "--steps", "8", "--weights", "raw"]
     capsys.readouterr()
     assert main([*words, "--stride", "planned"]) == 2
-    assert re.search(r"plan: .*plan.npz was made for other weights \(\w+, asked for \w+\)", capsys.readouterr().err)
+    way = rf"plan anew: iddpm plan {re.escape(str(run))}, and the same --weights"
+    said = rf"plan: .*plan.npz was made for other weights \(\w+, asked for \w+\); {way}"
+    assert re.search(said, capsys.readouterr().err)
     assert main(words) == 0
     assert "taking evenly spaced steps" in capsys.readouterr().err
     assert main(["nll", str(run), "--count", "5", "--steps", "8", "--stride", "planned", "--no-clip"]) == 2
     assert "was made for other clipping" in capsys.readouterr().err
+
+
+def test_a_plan_of_another_schedule_or_parameterization(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(run), *FEW]) == 0
+    flags = ["--training.steps", "1", "--training.validate-every", "0", "--training.sample-every", "0"]
+    changes = (
+        ("schedule", ["--diffusion.cosine-offset", "0.1"]),
+        ("parameterization", ["--diffusion.variance", "fixed_small", "--objective.kind", "simple"]),
+    )
+    for what, change in changes:
+        other = run.parent / what
+        assert main(["train", str(run / "config.json"), "--run", str(other), *flags, *change]) == 0
+        shutil.copy(run / "plan.npz", other)
+        capsys.readouterr()
+        assert main(["sample", str(other), "--steps", "5", "--stride", "planned"]) == 2
+        assert re.search(rf"plan.npz was made for other {what} \(.*; plan anew: iddpm plan ", capsys.readouterr().err)
 
 
 def test_an_interrupted_plan_goes_on(
@@ -141,14 +159,18 @@ def test_it_is_told_that_a_plan_takes_the_place_of_another(run: Path, capsys: py
     assert main(["plan", str(run), *FEW, "--candidates", "7", "--no-clip"]) == 0
     assert "was for other weights or other clipping; it is replaced" in capsys.readouterr().err
     assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
-    assert "plan anew with iddpm plan, with --clip" in capsys.readouterr().err
+    assert f"; plan anew: iddpm plan {run} --clip" in capsys.readouterr().err
 
 
 BAD = {
     "count": (["plan", "RUN", "--count", "0"], "--count: must be at least 1"),
     "too many items": (["plan", "RUN", "--count", "301"], "--count: must be 1 ... 300, the held-out items to plan on"),
     "longest": (["plan", "RUN", "--longest", "21"], "--longest: 21 is more than the 20"),
-    "candidates": (["plan", "RUN", "--candidates", "0"], "--candidates: must be at least 1"),
+    "candidates": (["plan", "RUN", "--candidates", "0"], "--candidates: must be at least 2"),
+    "negative steps": (
+        ["sample", "RUN", "--steps", "-3"],
+        "--steps: must be 1 ... 20, the length of the chain, got -3",
+    ),
     "no run": (["plan", "runs/nothing"], "no such run"),
     "no plan": (["sample", "RUN", "--steps", "5", "--stride", "planned"], "there is no plan; make one with iddpm plan"),
     "zero steps": (["sample", "RUN", "--steps", "0", "--stride", "quadratic"], "--steps: must be 1 ... 20"),
@@ -185,8 +207,9 @@ def test_a_plan_of_an_earlier_version_is_replaced(run: Path, capsys: pytest.Capt
     manifest = json.loads(str(arrays["manifest"])) | {"format": 1, "about": {}}
     np.savez(path, **arrays | {"manifest": np.array(json.dumps(manifest))})
     assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
-    assert "is of another version of iddpm; plan anew with iddpm plan" in capsys.readouterr().err
+    assert f"is of another version of iddpm; plan anew: iddpm plan {run}" in capsys.readouterr().err
     assert main(["plan", str(run), *FEW]) == 0
+    assert "was damaged, or of another version; it is replaced" in capsys.readouterr().err
     assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 0
 
 

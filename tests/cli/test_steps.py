@@ -185,6 +185,8 @@ BAD = {
     "too few samples": (["steps", "RUN", "--count", "5"], "scores need at least 100 images"),
     "items": (["steps", "RUN", "--items", "301"], "--items: must be 1 ... 300, the held-out items"),
     "nothing": (["steps", "RUN", "--whole", "4"], "there is nothing to try; name some"),
+    "no method": (["steps", "RUN", "--methods"], "there is nothing to try; name some"),
+    "another method": (["steps", "RUN", "--methods", "euler"], "--methods: euler is not known here; use some of"),
     "a plan's variance of a solver": (
         ["sample", "RUN", "--sampler", "dpm++", "--variance", "analytic"],
         "--variance: analytic is for the ancestral sampler",

@@ -58,7 +58,7 @@ def chosen_steps(
             raise UserError(f"--stride: {stride} needs a number of steps; add --steps 25")
         return None
     longest = len(model.diffusion.schedule)
-    if steps.isdecimal() and not 1 <= int(steps) <= longest:
+    if steps.removeprefix("-").isdecimal() and not 1 <= int(steps) <= longest:
         raise UserError(f"--steps: must be 1 ... {longest}, the length of the chain, got {steps}")
     if stride is None:
         if not (is_bound and steps.isdecimal() and plan_path(path).is_file()):

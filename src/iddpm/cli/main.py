@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from types import FrameType
 
@@ -36,6 +37,8 @@ BAD_INPUT = 2
 DIVERGED = 1
 INTERRUPTED = 130
 TERMINATED = 143
+interrupted = threading.Event()
+"""Ctrl-C was seen. Modules in C that are being imported may make another exception of it."""
 
 HELP = """usage: iddpm COMMAND ...
 
@@ -65,10 +68,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(__version__)
         return 0
+    interrupted.clear()
+    try:
+        return _run(given)
+    except Exception:
+        if not interrupted.is_set():
+            raise
+        return _interrupted(given[0])
+
+
+def _run(given: list[str]) -> int:
+    """The command, or the line that says why not."""
     try:
         if given[0] not in COMMANDS:
             raise UserError(f'"{given[0]}" is no command; use one of {", ".join(COMMANDS)}')
         signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, or an embedder's
+            signal.signal(signal.SIGINT, _interrupt)
         # Before torch loads: GNU OpenMP's threads spin long while they wait for one another, and beside another busy
         # program that all but stops them. Spinning less costs a tenth of the speed on an idle machine.
         os.environ.setdefault("GOMP_SPINCOUNT", "40000")
@@ -84,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DivergedError as error:
         return _fail(f"iddpm: {error}", DIVERGED)
     except KeyboardInterrupt:
-        return _fail(f"iddpm: interrupted; nothing half-written was left{_way_on(given[0])}", INTERRUPTED)
+        return _interrupted(given[0])
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -105,6 +121,15 @@ class Terminated(BaseException):
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    interrupted.set()
+    raise KeyboardInterrupt
+
+
+def _interrupted(command: str) -> int:
+    return _fail(f"iddpm: interrupted; nothing half-written was left{_way_on(command)}", INTERRUPTED)
 
 
 def _flagged(message: str, words: Sequence[str]) -> str:

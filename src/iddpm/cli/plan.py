@@ -67,7 +67,10 @@ class PlanArguments:
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(
-        PlanArguments, words, command="plan", description="Choose the best few steps by the bound itself."
+        PlanArguments,
+        words,
+        command="plan",
+        description="Choose the best few steps by the bound itself. A run has one plan, plan.npz: another replaces it.",
     )
     _check(arguments)
     model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
@@ -133,10 +136,10 @@ def _same_plan(path: Path, subject: dict[str, Any], about: dict[str, Any], longe
 
 def _check(arguments: PlanArguments) -> None:
     """UserError for numbers that make no sense."""
-    for name in ("count", "candidates", "longest", "batch_size"):
+    for name, least in (("count", 1), ("candidates", 2), ("longest", 1), ("batch_size", 1)):
         value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')}: must be at least 1, got {value}")
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')}: must be at least {least}, got {value}")
     if arguments.seed < 0:
         raise UserError(f"--seed: must not be negative, got {arguments.seed}")
 
@@ -185,17 +188,20 @@ def _tell_what_it_replaces(path: Path, stored: StoredPlan) -> None:
 
     if not path.is_file():
         return
-    with suppress(UserError):  # a damaged one, or one of another version, is no loss
+    try:
         known = StoredPlan.load(path)
-        before, now = (
-            f"up to {len(each.plans['model'])} of {len(each.timesteps)} steps on {each.about['count']} items with seed"
-            f" {each.about['seed']}"
-            for each in (known, stored)
-        )
-        if known.subject != stored.subject:
-            say(f"plan: {path} was for other weights or other clipping; it is replaced")
-        elif before != now:
-            say(f"plan: {path} chose {before}; it is replaced by one that chooses {now}")
+    except UserError:
+        say(f"plan: {path} was damaged, or of another version; it is replaced")
+        return
+    before, now = (
+        f"up to {len(each.plans['model'])} of {len(each.timesteps)} steps on {each.about['count']} items with seed"
+        f" {each.about['seed']}"
+        for each in (known, stored)
+    )
+    if known.subject != stored.subject:
+        say(f"plan: {path} was for other weights or other clipping; it is replaced")
+    elif before != now:
+        say(f"plan: {path} chose {before}; it is replaced by one that chooses {now}")
 
 
 class _Kept:
@@ -247,7 +253,7 @@ def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, long
     ]
     best = 1 + int(stored.plans["model"].bounds[:longest].argmin())
     if best < longest:
-        say(f"plan: with the model's variance {best} steps have the lowest bound, and no longer chain a lower one")
+        say(f"plan: with the model's variance no longer chain has a lower bound than {best} step{'s' * (best > 1)}")
     if arguments.json:
         print(json.dumps({"plan": str(path), "bits_per_dim": rows}))
         return

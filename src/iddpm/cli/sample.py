@@ -35,7 +35,8 @@ class SampleArguments(DrawingArguments):
     label: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """A class, by name or number, of a class-conditional model. None takes all in turn."""
     out: str = "samples.png"
-    """NAME.png is a grid, NAME.npz an array as the authors' scripts write it, any other name a folder of PNGs."""
+    """NAME.png is a grid, NAME.npz an array as the authors' scripts write it, any other name a folder of PNGs. Missing
+    folders on the way are made."""
     low_resolution: str | None = None
     """For an upsampler: the images to enlarge, as a data source (folder:PATH, npz:PATH ...)."""
     json: bool = False

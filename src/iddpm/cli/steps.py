@@ -46,7 +46,7 @@ class StepsArguments:
     steps: tuple[int, ...] | None = None
     """Evaluations of the network for a sample, beside the whole chain. None takes 5, 10, 25 and 50, if it is longer."""
     count: int | None = None
-    """Samples for each FD. None takes 1,000, or as many as there are training items where they are fewer."""
+    """Samples for each FD, at least 100. None takes 1,000, or as many as there are training items if they are fewer."""
     items: int | None = None
     """Score the last so many held-out items. None takes 256, or as many as were not planned on where they are fewer."""
     whole: int | None = None
@@ -83,7 +83,7 @@ class StepsArguments:
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(StepsArguments, words, command="steps", description="Judge samples drawn in few steps.")
-    from iddpm.experiments.few_steps import cheapest, settings, within
+    from iddpm.experiments.few_steps import cheapest, within
     from iddpm.pictures import save_image
     from iddpm.report.steps import picture
 
@@ -91,10 +91,7 @@ def run(words: Sequence[str]) -> int:
         if Path(arguments.out).suffix.lower() != ".png":
             raise UserError(f"--out: {arguments.out} is no NAME.png; give one")
         check_place(Path(arguments.out), "--out")
-    study = _study(arguments)
-    wanted = _wanted(
-        arguments, settings(study.plan, _counts(arguments, study.model, study.plan), _whole(arguments, study.model))
-    )
+    study, wanted = _study(arguments)
     with ExitStack() as stack:
         taken = f"{arguments.model}: another process is judging this run's few steps; wait for it"
         stack.callback(locked(Path(arguments.model) / "steps-lock", taken))
@@ -111,8 +108,9 @@ def run(words: Sequence[str]) -> int:
         print("no setting is within the 95 % interval of the whole chain's FD; give more steps")
     else:
         print(f"cheapest within the 95 % interval of the whole chain's FD: {_flags(best, arguments.weights)}")
-        if len(within(rows)) == len(rows) - 1:
-            say(f"steps: all settings are within it; more samples than {study.count} (--count) may tell them apart")
+        if len(near := within(rows)) > (len(rows) - 1) / 2:
+            tried = f"{len(near)} of {len(rows) - 1} settings"
+            say(f"steps: {tried} are within it; more samples than {study.count} (--count) may tell them apart")
     print(image)
     return 0
 
@@ -136,12 +134,13 @@ def _rows(arguments: StepsArguments, study: Study, wanted: list[Setting]) -> lis
     return [kept.row(each) or {} for each in wanted]
 
 
-def _study(arguments: StepsArguments) -> Study:
+def _study(arguments: StepsArguments) -> tuple[Study, list[Setting]]:
+    """What is judged by what, and the settings that are."""
     import numpy as np
 
     from iddpm.data.dataset import Rows
     from iddpm.evaluation.scores import check_count
-    from iddpm.experiments.few_steps import Study
+    from iddpm.experiments.few_steps import Study, settings
     from iddpm.sampling import sample_conditions
 
     if not is_run(arguments.model):
@@ -157,9 +156,10 @@ def _study(arguments: StepsArguments) -> Study:
         )
     plan = fitting_plan(model, arguments.model, clip=True)
     counts = _counts(arguments, model, plan)
-    if not counts or arguments.strides == ():
-        raise UserError("--steps and --strides: there is nothing to try; name some, as in --steps 2 3")
+    if not counts or () in (arguments.strides, arguments.methods):
+        raise UserError("--steps, --methods and --strides: there is nothing to try; name some, as in --steps 2 3")
     plan.plans["model"].check_length(max(counts))
+    wanted = _wanted(arguments, settings(plan, counts, whole))
     data = open_named(arguments.model, "RUN", ReadingArguments(), "train")
     held_out = data.splits.validation
     if held_out is None:
@@ -175,7 +175,8 @@ def _study(arguments: StepsArguments) -> Study:
     scored = Rows(held_out, np.arange(len(held_out) - items, len(held_out)))
     network, real = _reference(arguments, data, model.spec)
     conditions = sample_conditions(model, data.dataset, count)
-    return Study(model, plan, network, real, scored, count, arguments.seed, arguments.batch_size, conditions)
+    study = Study(model, plan, network, real, scored, count, arguments.seed, arguments.batch_size, conditions)
+    return study, wanted
 
 
 def _reference(arguments: StepsArguments, data: NamedData, spec: DatasetSpec) -> tuple[FeatureNetwork, Statistics]:
@@ -234,9 +235,8 @@ def _wanted(arguments: StepsArguments, every: list[Setting]) -> list[Setting]:
     known = list(dict.fromkeys(each.method for each in few))
     methods = known if arguments.methods is None else arguments.methods
     unknown = [name for name in methods if name not in known]
-    if unknown or not methods:
-        wrong = unknown[0] if unknown else "none"
-        raise UserError(f"--methods: {wrong} is not known here; use some of {', '.join(known)}")
+    if unknown:
+        raise UserError(f"--methods: {unknown[0]} is not known here; use some of {', '.join(known)}")
     return [whole, *(each for each in few if each.method in methods and each.stride in arguments.strides)]
 
 
