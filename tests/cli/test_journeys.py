@@ -255,6 +255,11 @@ BAD = {
     "count": (["sample", "RUN", "--count", "0"], "--count"),
     "ending": (["sample", "RUN", "--out", "a.gif"], '".gif" is not written'),
     "place": (["sample", "RUN", "--out", "/proc/no/a.png"], "--out: /proc/no/a.png cannot be written"),
+    "place of a folder": (
+        ["sample", "RUN", "--out", "/proc/no/a"],
+        "--out: /proc/no/a cannot be written .*; name another",
+    ),
+    "no number": (["nll", "RUN", "--error", "abc"], "--error: needs a number, got 'abc'"),
     "weights": (["sample", "RUN", "--weights", "0.5"], "use raw or one of"),
     "nll steps": (["nll", "RUN", "--steps", "500"], r"--steps: must be 1 \.\.\. 20, .* got 500"),
     "nll count": (["nll", "RUN", "--count", "100000"], "must be 1 ... 300, the items to score"),

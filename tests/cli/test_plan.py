@@ -152,12 +152,12 @@ def test_it_is_told_that_a_plan_takes_the_place_of_another(run: Path, capsys: py
     for candidates, told in (("8", False), ("7", True), ("7", False)):
         assert main(["plan", str(run), *FEW, "--candidates", candidates]) == 0
         said = "steps on 40 items with seed 0"
-        whole = f"chose up to 8 of 8 {said}; it is replaced by one that chooses up to 7 of 7 {said}"
+        whole = f"chooses up to 8 of 8 {said}; it will be replaced by one that chooses up to 7 of 7 {said}"
         assert (whole in capsys.readouterr().err) == told
     assert main(["plan", str(run), *FEW, "--candidates", "7", "--seed", "1"]) == 0
     assert "up to 7 of 7 steps on 40 items with seed 1" in capsys.readouterr().err
     assert main(["plan", str(run), *FEW, "--candidates", "7", "--no-clip"]) == 0
-    assert "was for other weights or other clipping; it is replaced" in capsys.readouterr().err
+    assert "is for other weights or other clipping; it will be replaced" in capsys.readouterr().err
     assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
     assert f"; plan anew: iddpm plan {run} --clip" in capsys.readouterr().err
 
@@ -209,7 +209,7 @@ def test_a_plan_of_an_earlier_version_is_replaced(run: Path, capsys: pytest.Capt
     assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
     assert f"is of another version of iddpm; plan anew: iddpm plan {run}" in capsys.readouterr().err
     assert main(["plan", str(run), *FEW]) == 0
-    assert "was damaged, or of another version; it is replaced" in capsys.readouterr().err
+    assert "is damaged, or of another version; it will be replaced" in capsys.readouterr().err
     assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 0
 
 

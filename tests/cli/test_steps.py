@@ -64,6 +64,7 @@ def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
     by = {(row["method"], row["stride"]): row for row in rows}
     assert by["jacobian", "uniform"]["steps"] == 2
     assert by["unipc", "planned"]["bits"] is None
+    assert as_json(capsys, "steps", planned, *FEW, "--steps", "4", "4")["rows"] == found["rows"]
     direct = as_json(capsys, "nll", planned, "--steps", "4", "--stride", "planned")
     assert by["learned", "planned"]["bits"]["mean"] == pytest.approx(direct["total"]["mean"], rel=1e-3)
 
@@ -185,6 +186,10 @@ BAD = {
     "too few samples": (["steps", "RUN", "--count", "5"], "scores need at least 100 images"),
     "items": (["steps", "RUN", "--items", "301"], "--items: must be 1 ... 300, the held-out items"),
     "nothing": (["steps", "RUN", "--whole", "4"], "there is nothing to try; name some"),
+    "no such chain": (
+        ["steps", "RUN", "--strides", "ddim", "--steps", "16"],
+        "--strides: ddim cannot be so many steps",
+    ),
     "no method": (["steps", "RUN", "--methods"], "there is nothing to try; name some"),
     "another method": (["steps", "RUN", "--methods", "euler"], "--methods: euler is not known here; use some of"),
     "a plan's variance of a solver": (

@@ -88,6 +88,8 @@ def mistake(message: str) -> str:
     first = re.sub(r"could not convert string to float: (.*)", r"needs a number, got \1", first)
     optional = r"no type matching {None}\|INT could be instantiated from \[(.*)\]"
     first = re.sub(optional, r"needs a whole number, got \1", first)
+    optional = r"no type matching {None}\|FLOAT could be instantiated from \[(.*)\]"
+    first = re.sub(optional, r"needs a number, got \1", first)
     several = r"no type matching {None}\|{\[INT.*\]} could be instantiated from \[(.*)\]"
     first = re.sub(several, r"needs whole numbers, got \1", first)
     first = re.sub(r"Expected one of \((.*)\)", _choices, first)

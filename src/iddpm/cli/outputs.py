@@ -112,7 +112,7 @@ def check_out(out: Path, spec: DatasetSpec) -> type[Writer]:
         raise UserError(f"--out: {out} exists and is not an empty folder; choose another name")
     if kind is not Folder and out.is_dir():
         raise UserError(f"--out: {out} is a folder; choose another name")
-    if kind is not Folder:
+    if not out.is_dir():
         check_place(out, "--out")
     return kind
 

@@ -109,6 +109,7 @@ def run(words: Sequence[str]) -> int:
         say(f"plan: {path} is of this very work; nothing to do")
         _print_result(arguments, path, known, asked)
         return 0
+    _tell_what_it_replaces(path, subject, about, asked)
     say(f"plan: on {count} of {len(held_out):,} held-out items")
     kept = _Kept(
         path.with_name(f"{path.stem}-unfinished.safetensors"),
@@ -116,7 +117,6 @@ def run(words: Sequence[str]) -> int:
     )
     statistics = JumpStatistics(diffusion)
     stored = _planned(arguments, model, held_out, statistics, kept, subject, about, asked)
-    _tell_what_it_replaces(path, stored)
     stored.save(path)
     kept.forget()
     _print_result(arguments, path, stored, asked)
@@ -182,8 +182,8 @@ def _planned(
     return stored
 
 
-def _tell_what_it_replaces(path: Path, stored: StoredPlan) -> None:
-    """A plan from fewer steps or items, or for other weights, is what the run will use from now on."""
+def _tell_what_it_replaces(path: Path, subject: dict[str, Any], about: dict[str, Any], longest: int) -> None:
+    """A plan from fewer steps or items, or for other weights, is what the run will use once it is made."""
     from iddpm.plans import StoredPlan
 
     if not path.is_file():
@@ -191,17 +191,16 @@ def _tell_what_it_replaces(path: Path, stored: StoredPlan) -> None:
     try:
         known = StoredPlan.load(path)
     except UserError:
-        say(f"plan: {path} was damaged, or of another version; it is replaced")
+        say(f"plan: {path} is damaged, or of another version; it will be replaced")
         return
     before, now = (
-        f"up to {len(each.plans['model'])} of {len(each.timesteps)} steps on {each.about['count']} items with seed"
-        f" {each.about['seed']}"
-        for each in (known, stored)
+        f"up to {longest} of {about['candidates']} steps on {about['count']} items with seed {about['seed']}"
+        for longest, about in ((len(known.plans["model"]), known.about), (longest, about))
     )
-    if known.subject != stored.subject:
-        say(f"plan: {path} was for other weights or other clipping; it is replaced")
+    if known.subject != subject:
+        say(f"plan: {path} is for other weights or other clipping; it will be replaced")
     elif before != now:
-        say(f"plan: {path} chose {before}; it is replaced by one that chooses {now}")
+        say(f"plan: {path} chooses {before}; it will be replaced by one that chooses {now}")
 
 
 class _Kept:

@@ -224,7 +224,7 @@ def _whole(arguments: StepsArguments, model: Model) -> int:
 
 def _counts(arguments: StepsArguments, model: Model, plan: StoredPlan) -> tuple[int, ...]:
     if arguments.steps is not None:
-        return arguments.steps
+        return tuple(dict.fromkeys(arguments.steps))
     longest = len(plan.plans["model"])
     return tuple(count for count in USUAL if count < _whole(arguments, model) and count <= longest)
 
@@ -233,11 +233,24 @@ def _wanted(arguments: StepsArguments, every: list[Setting]) -> list[Setting]:
     """The settings that were asked for, and the whole chain's."""
     whole, *few = every
     known = list(dict.fromkeys(each.method for each in few))
-    methods = known if arguments.methods is None else arguments.methods
+    methods = (
+        known if arguments.methods is None else ["learned" if name == "model" else name for name in arguments.methods]
+    )
     unknown = [name for name in methods if name not in known]
     if unknown:
         raise UserError(f"--methods: {unknown[0]} is not known here; use some of {', '.join(known)}")
-    return [whole, *(each for each in few if each.method in methods and each.stride in arguments.strides)]
+    found = [each for each in few if each.method in methods and each.stride in arguments.strides]
+    if not found:
+        strides = ", ".join(arguments.strides)
+        raise UserError(
+            f"--strides: {strides} cannot be so many steps (--steps); try uniform, or other numbers of steps"
+        )
+    for stride in arguments.strides:
+        if left_out := sorted(
+            {each.evaluations for each in few} - {each.evaluations for each in found if each.stride == stride}
+        ):
+            say(f"steps: without {stride} in {', '.join(map(str, left_out))}: there is no such chain")
+    return [whole, *found]
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

@@ -60,7 +60,8 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
     figure = Figure(figsize=(max(6.4, 4.1 * len(strides)), 7.2), layout="constrained", dpi=110)
     band = f"line and band: the whole chain, {whole['steps']} steps, and its 95 % interval"
     limits = " and ".join(f"{MOST[key]:g} times its {name}" for key, name in (("fd", "FD"), ("bits", "bits/dim")))
-    figure.suptitle(f"{title}\n{band}; above {limits} points are cut off", fontsize=10)
+    between = "\n" if len(strides) == 1 else "; "  # a single column is narrow
+    figure.suptitle(f"{title}\n{band}{between}above {limits} points are cut off", fontsize=10)
     panels = figure.subplots(2, len(strides), sharex=True, sharey="row", squeeze=False)
     for column, stride in enumerate(strides):
         for panel, key, value, label in (
@@ -80,7 +81,9 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
             if column == 0:
                 panel.set_ylabel(label)
                 values = [row[key][value] for row in rows if row[key] is not None]
-                values += [known[value] + side * CONFIDENCE * known["error"] for side in (-1, 1)]
+                wide = CONFIDENCE * known["error"]
+                # An interval that goes down to nothing would have no end on a logarithmic axis.
+                values += [max(known[value] - wide, known[value] / 2), known[value] + wide]
                 least = max(min(values), known[value] / MOST[key])
                 panel.set_ylim(0.9 * least, 1.1 * min(max(values), MOST[key] * known[value]))
         panels[0, column].set_title(STRIDES[stride], fontsize=10)
@@ -94,20 +97,21 @@ def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
 
 def _draw(panel: Axes, rows: list[dict[str, Any]], key: str, value: str) -> None:
     ticks = sorted({row["evaluations"] for row in rows})
-    for place, (method, (colour, marker, line)) in enumerate(STYLES.items()):
+    drawn = [method for method in STYLES if any(row["method"] == method and row[key] is not None for row in rows)]
+    for place, method in enumerate(drawn):
+        colour, marker, line = STYLES[method]
         found = sorted(
             (row["evaluations"], row[key][value], row[key]["error"])
             for row in rows
             if row["method"] == method and row[key] is not None
         )
-        if found:
-            counts, values, errors = zip(*found, strict=True)
-            if len(ticks) == 1:  # side by side
-                counts = (counts[0] * 1.02 ** (place - len(STYLES) / 2),)
-            panel.errorbar(
-                counts, values, errors, color=colour, marker=marker, linestyle=line, markersize=5, linewidth=1.2,
-                elinewidth=0.7, label=NAMES[method],
-            )  # fmt: skip
+        counts, values, errors = zip(*found, strict=True)
+        if len(ticks) == 1:  # side by side
+            counts = (counts[0] * 1.02 ** (place - (len(drawn) - 1) / 2),)
+        panel.errorbar(
+            counts, values, errors, color=colour, marker=marker, linestyle=line, markersize=5, linewidth=1.2,
+            elinewidth=0.7, label=NAMES[method],
+        )  # fmt: skip
     panel.set(xscale="log", yscale="log", xlim=(ticks[0] / 1.25, ticks[-1] * 1.25))
     panel.set_xticks(ticks, [str(tick) for tick in ticks])
     panel.minorticks_off()
