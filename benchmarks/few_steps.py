@@ -384,7 +384,7 @@ def main() -> None:
     (arguments.out / f"{name}.json").write_text(json.dumps(studies, indent=1) + "\n")
     runs = "one run; bars: standard errors" if len(studies) == 1 else f"means of {len(studies)} runs and their errors"
     title = f"{arguments.data}: {runs}"
-    save_image(arguments.out / f"{name}.png", picture(together(studies), title))
+    save_image(arguments.out / f"{name}.png", picture(together(studies), title, studies[0]["chain"]["steps"]))
     (arguments.out / f"{name}.md").write_text(page(arguments.data, studies))
 
 

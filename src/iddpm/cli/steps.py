@@ -98,7 +98,7 @@ def run(words: Sequence[str]) -> int:
         rows = _rows(arguments, study, wanted)
     image = Path(arguments.model) / "steps.png" if arguments.out is None else Path(arguments.out)
     title = f"{study.count} samples, {len(study.held_out)} held-out items; bars: standard errors"
-    save_image(image, picture(rows, title))
+    save_image(image, picture(rows, title, len(study.model.diffusion.schedule)))
     best = cheapest(rows)
     if arguments.json:
         print(json.dumps({"rows": rows, "cheapest": best, "picture": str(image)}))

@@ -50,18 +50,21 @@ STRIDES = {
 }
 
 
-def picture(rows: list[dict[str, Any]], title: str) -> Image.Image:
+def picture(rows: list[dict[str, Any]], title: str, longest: int) -> Image.Image:
     """FD (above) and bits/dim (below) against evaluations of the network, a column for each stride.
 
-    rows: as `experiments.few_steps.Study.judge` gives them, with the whole chain's.
+    rows: as `experiments.few_steps.Study.judge` gives them, with the whole chain's. longest: that chain's length, for
+    which fewer steps may stand.
     """
     whole = next(row for row in rows if row["stride"] == "whole")
     strides = [stride for stride in STRIDES if any(row["stride"] == stride for row in rows)]
     figure = Figure(figsize=(max(6.4, 4.1 * len(strides)), 7.2), layout="constrained", dpi=110)
-    band = f"line and band: the whole chain, {whole['steps']} steps, and its 95 % interval"
-    limits = " and ".join(f"{MOST[key]:g} times its {name}" for key, name in (("fd", "FD"), ("bits", "bits/dim")))
+    stand_in = f"{whole['steps']} evenly spaced of all {longest:,} steps"
+    what = f"the whole chain, {longest:,} steps" if whole["steps"] == longest else stand_in
+    band = f"line and band: {what}, with the 95 % interval"
+    limits = " and ".join(f"{MOST[key]:g} times that {name}" for key, name in (("fd", "FD"), ("bits", "bits/dim")))
     between = "\n" if len(strides) == 1 else "; "  # a single column is narrow
-    figure.suptitle(f"{title}\n{band}{between}above {limits} points are cut off", fontsize=10)
+    figure.suptitle(f"{title}\n{band}{between}above {limits}, points are cut off", fontsize=10)
     panels = figure.subplots(2, len(strides), sharex=True, sharey="row", squeeze=False)
     for column, stride in enumerate(strides):
         for panel, key, value, label in (
