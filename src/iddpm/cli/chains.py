@@ -68,7 +68,9 @@ def chosen_steps(
         except UserError as error:
             say(f"{error}; taking evenly spaced steps")
             return steps
-        say(f"steps: as planned in {plan_path(path)} (--stride uniform for evenly spaced ones)")
+        # Few planned steps make the bound best, and samples seldom: see docs/results/few-steps-photos.md.
+        way = "--stride uniform, evenly spaced ones, may give better samples" if from_noise else "or --stride uniform"
+        say(f"steps: as planned in {plan_path(path)} for the bound; {way}")
         return planned
     if not steps.isdecimal():
         raise UserError(f'--steps: "{steps}" is a stride of its own; give a number, or leave --stride out')
