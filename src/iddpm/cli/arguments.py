@@ -86,12 +86,9 @@ def mistake(message: str) -> str:
     first = first.removeprefix("Error parsing ").removesuffix(".")
     first = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"needs a whole number, got \1", first)
     first = re.sub(r"could not convert string to float: (.*)", r"needs a number, got \1", first)
-    optional = r"no type matching {None}\|INT could be instantiated from \[(.*)\]"
-    first = re.sub(optional, r"needs a whole number, got \1", first)
-    optional = r"no type matching {None}\|FLOAT could be instantiated from \[(.*)\]"
-    first = re.sub(optional, r"needs a number, got \1", first)
-    several = r"no type matching {None}\|{\[INT.*\]} could be instantiated from \[(.*)\]"
-    first = re.sub(several, r"needs whole numbers, got \1", first)
+    for kind, what in (("INT", "a whole number"), ("FLOAT", "a number"), (r"{\[INT.*\]}", "whole numbers")):
+        optional = rf"no type matching {{None}}\|{kind} could be instantiated from \[(.*)\]"
+        first = re.sub(optional, rf"needs {what}, got \1", first)
     first = re.sub(r"Expected one of \((.*)\)", _choices, first)
     if first.startswith("Missing from"):
         return f"what is missing: {lines[1].split()[0]}"
