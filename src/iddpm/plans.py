@@ -29,10 +29,10 @@ FORMAT = 3
 STRIDES = {"uniform": "", "ddim": "ddim", "quadratic": "quadratic"}
 """What planned chains are compared with: names of strides, and how the words for so many of their steps begin."""
 WORDS = {
-    "schedule": "schedule",
-    "parameterization": "parameterization",
-    "weights": "weights",
-    "clip": "clipping",
+    "schedule": "another schedule",
+    "parameterization": "another parameterization",
+    "weights": "other weights",
+    "clip": "other clipping",
 }
 """What a plan is for, in words. Weights differ where the others do: what says most comes first."""
 
@@ -111,7 +111,7 @@ class StoredPlan:
                 if name == "clip":
                     theirs, mine = _told_clip(theirs), _told_clip(mine)
                 raise UserError(
-                    f"plan: {path} was made for other {word} ({theirs}, asked for {mine}); plan anew:"
+                    f"plan: {path} was made for {word} ({theirs}, asked for {mine}); plan anew:"
                     f" iddpm plan {place_of(path)}{same}"
                 )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -305,24 +305,32 @@ def test_an_interrupted_sampling_leaves_nothing(run: str, tmp_path: Path, monkey
     assert not [path for path in tmp_path.iterdir() if path.name != "cache"]
 
 
-@pytest.mark.parametrize("is_interrupted", [True, False])
-def test_an_interruption_that_an_import_makes_another_error_of(
-    is_interrupted: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_waits_for_imports(
+    number: signal.Signals,
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def load(name: str) -> None:
-        with suppress(KeyboardInterrupt):
-            if is_interrupted:
-                signal.raise_signal(signal.SIGINT)
-        raise ImportError("initialization failed")
-
+    lines = [
+        "import signal, time",
+        f"signal.raise_signal({int(number)})",
+        "loaded = True",
+        "def run(words):",
+        "    time.sleep(60)",
+    ]
+    (tmp_path / "slow_to_load.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    load = importlib.import_module
     monkeypatch.setattr("iddpm.kernel_build.begin", lambda: None)
-    monkeypatch.setattr("importlib.import_module", load)
-    if is_interrupted:
-        assert main(["plan", "runs/a"]) == 130
-        assert capsys.readouterr().err.count("\n") == 1
-    else:
-        with pytest.raises(ImportError, match="initialization failed"):
-            main(["plan", "runs/a"])
+    monkeypatch.setattr("importlib.import_module", lambda name: load("slow_to_load"))
+    try:
+        assert main(["plan", "runs/a"]) == code
+        assert sys.modules.pop("slow_to_load").loaded
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_terminated_sampling_leaves_nothing(run: str, tmp_path: Path) -> None:

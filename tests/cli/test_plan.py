@@ -96,7 +96,7 @@ def test_a_plan_of_another_schedule_or_parameterization(run: Path, capsys: pytes
         shutil.copy(run / "plan.npz", other)
         capsys.readouterr()
         assert main(["sample", str(other), "--steps", "5", "--stride", "planned"]) == 2
-        assert re.search(rf"plan.npz was made for other {what} \(.*; plan anew: iddpm plan ", capsys.readouterr().err)
+        assert re.search(rf"plan.npz was made for another {what} \(.*; plan anew: iddpm plan ", capsys.readouterr().err)
 
 
 def test_an_interrupted_plan_goes_on(

@@ -37,8 +37,8 @@ BAD_INPUT = 2
 DIVERGED = 1
 INTERRUPTED = 130
 TERMINATED = 143
-interrupted = threading.Event()
-"""Ctrl-C was seen. Modules in C that are being imported may make another exception of it."""
+IMPORTED_IN = 0.05
+"""Seconds after which a signal that came during an import is looked at again."""
 
 HELP = """usage: iddpm COMMAND ...
 
@@ -68,13 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(__version__)
         return 0
-    interrupted.clear()
-    try:
-        return _run(given)
-    except Exception:
-        if not interrupted.is_set():
-            raise
-        return _interrupted(given[0])
+    return _run(given)
 
 
 def _run(given: list[str]) -> int:
@@ -82,9 +76,9 @@ def _run(given: list[str]) -> int:
     try:
         if given[0] not in COMMANDS:
             raise UserError(f'"{given[0]}" is no command; use one of {", ".join(COMMANDS)}')
-        signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGTERM, _stop)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, or an embedder's
-            signal.signal(signal.SIGINT, _interrupt)
+            signal.signal(signal.SIGINT, _stop)
         # Before torch loads: GNU OpenMP's threads spin long while they wait for one another, and beside another busy
         # program that all but stops them. Spinning less costs a tenth of the speed on an idle machine.
         os.environ.setdefault("GOMP_SPINCOUNT", "40000")
@@ -100,7 +94,7 @@ def _run(given: list[str]) -> int:
     except DivergedError as error:
         return _fail(f"iddpm: {error}", DIVERGED)
     except KeyboardInterrupt:
-        return _interrupted(given[0])
+        return _fail(f"iddpm: interrupted; nothing half-written was left{_way_on(given[0])}", INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -119,17 +113,23 @@ class Terminated(BaseException):
     """SIGTERM: like Ctrl-C, so that whatever is half-written is removed on the way out."""
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Raise what a signal means, once no module is being imported: those in C make other errors of it, or abort."""
+    if _is_importing(frame):
+        again = threading.Timer(IMPORTED_IN, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        return
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    interrupted.set()
-    raise KeyboardInterrupt
-
-
-def _interrupted(command: str) -> int:
-    return _fail(f"iddpm: interrupted; nothing half-written was left{_way_on(command)}", INTERRUPTED)
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether an import that the command began is under way."""
+    while frame is not None and frame.f_code is not main.__code__:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _flagged(message: str, words: Sequence[str]) -> str:
