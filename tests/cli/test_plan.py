@@ -13,6 +13,7 @@ import pytest
 
 from iddpm.cli import plan as command
 from iddpm.cli.main import main
+from iddpm.files import locked
 from tests.cli.test_journeys import TINY_FLAGS
 
 FEW = ["--count", "40", "--batch-size", "20", "--device", "cpu"]
@@ -42,6 +43,7 @@ def test_a_plan_is_kept_with_the_run_and_used(run: Path, capsys: pytest.CaptureF
     assert main(["plan", str(run), *FEW]) == 0
     said = capsys.readouterr().out.splitlines()
     head = ["steps", "uniform", "ddim", "quadratic", "planned", "fixed_small", "fixed_large", "analytic", "calibrated"]
+    assert said[0].endswith("; -: no such chain")
     assert said[1].split() == head
     assert said[-1] == str(run / "plan.npz")
     assert [line.split()[0] for line in said[2:-1]] == ["4", "8", "10", "16", "20"]
@@ -145,6 +147,14 @@ def test_the_same_plan_is_not_made_twice(
     assert (run / "plan.npz").read_bytes() == before
     assert main(["plan", str(run), *FEW]) == 0
     assert "is of this very work; nothing to do" in capsys.readouterr().err
+
+
+def test_one_process_at_a_time_plans_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    release = locked(run / "plan-lock", "")
+    assert main(["plan", str(run), *FEW]) == 2
+    assert "plan.npz: another process is making this plan; wait for it" in capsys.readouterr().err
+    release()
+    assert main(["plan", str(run), *FEW]) == 0
 
 
 def test_it_is_told_that_a_plan_takes_the_place_of_another(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from iddpm.cli.kept_study import KeptStudy
 from iddpm.cli.main import main
 from iddpm.data.dataset import Levels
 from iddpm.experiments import few_steps
+from iddpm.files import locked
 from tests.cli.test_journeys import TINY_FLAGS
 from tests.cli.test_plan import as_json
 
@@ -144,6 +145,13 @@ def test_samples_that_were_drawn_are_not_drawn_again(
     assert not (run / "steps-unfinished").exists()
     (run / "steps.json").unlink()
     assert as_json(capsys, "steps", run, *words)["rows"] == found["rows"]
+
+
+def test_one_process_at_a_time_judges_a_run(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    release = locked(planned / "steps-lock", "")
+    assert main(["steps", str(planned), *FEW]) == 2
+    assert "another process is judging this run's few steps; wait for it" in capsys.readouterr().err
+    release()
 
 
 def test_bits_per_dim_on_a_budget(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:

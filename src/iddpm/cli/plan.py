@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ from iddpm.cli.progress import ProgressLine, say
 from iddpm.cli.sources import open_with_progress
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
-from iddpm.files import check_place
+from iddpm.files import check_place, locked
 
 if TYPE_CHECKING:
     from iddpm.data import Dataset
@@ -109,16 +109,18 @@ def run(words: Sequence[str]) -> int:
         say(f"plan: {path} is of this very work; nothing to do")
         _print_result(arguments, path, known, asked)
         return 0
-    _tell_what_it_replaces(path, subject, about, asked)
-    say(f"plan: on {count} of {len(held_out):,} held-out items")
     kept = _Kept(
         path.with_name(f"{path.stem}-unfinished.safetensors"),
         {**subject, **about, "timesteps": timesteps, "format": FORMAT},
     )
-    statistics = JumpStatistics(diffusion)
-    stored = _planned(arguments, model, held_out, statistics, kept, subject, about, asked)
-    stored.save(path)
-    kept.forget()
+    with ExitStack() as stack:
+        taken = f"{path}: another process is making this plan; wait for it"
+        stack.callback(locked(path.with_name(f"{path.stem}-lock"), taken))
+        _tell_what_it_replaces(path, subject, about, asked)
+        say(f"plan: on {count} of {len(held_out):,} held-out items")
+        stored = _planned(arguments, model, held_out, JumpStatistics(diffusion), kept, subject, about, asked)
+        stored.save(path)
+        kept.forget()
     _print_result(arguments, path, stored, asked)
     return 0
 
@@ -258,8 +260,10 @@ def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, long
         return
     others = [name for name in stored.plans if name != "model"]
     names = [*stored.strides, "planned", *others]
+    missing = "; -: no such chain" if any(row[name] is None for row in rows for name in stored.strides) else ""
     print(
-        "bits/dim on what was planned on: of strides with the model's variance, then planned with others (--variance)"
+        "bits/dim on what was planned on: of strides with the model's variance, then planned with others"
+        f" (--variance){missing}"
     )
     if len(stored.timesteps) <= stored.timesteps[-1]:
         print(f"(of other strides the nearest of the {len(stored.timesteps)} steps to choose from)")
