@@ -191,6 +191,8 @@ BAD = {
     "no run": (["steps", "nothing"], "nothing is no run"),
     "too few steps": (["steps", "RUN", "--steps", "1"], "--steps: must be 2 ... 20"),
     "too many steps": (["steps", "RUN", "--steps", "21"], "--steps: must be 2 ... 20"),
+    "seed": (["steps", "RUN", "--seed", "-1"], "--seed: must not be negative, got -1"),
+    "batch size": (["nll", "RUN", "--batch-size", "0"], "--batch-size: must be at least 1, got 0"),
     "too few samples": (["steps", "RUN", "--count", "5"], "scores need at least 100 images"),
     "items": (["steps", "RUN", "--items", "301"], "--items: must be 1 ... 300, the held-out items"),
     "nothing": (["steps", "RUN", "--whole", "4"], "there is nothing to try; name some"),

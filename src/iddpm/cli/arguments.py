@@ -23,6 +23,15 @@ def not_default(arguments: Any) -> dict[str, Any]:
     return {name: value for name, (value, default) in fields.items() if value != default}
 
 
+def check_least(arguments: Any, **least: int) -> None:
+    """UserError where one of these numbers is below the least that it may be. (None is no number.)"""
+    for name, lowest in least.items():
+        value = getattr(arguments, name)
+        if value is not None and value < lowest:
+            what = "not be negative" if lowest == 0 else f"be at least {lowest}"
+            raise UserError(f"{_flag(name)}: must {what}, got {value}")
+
+
 def parse(
     kind: type[Arguments], words: Sequence[str], *, command: str, description: str, default: Arguments | None = None
 ) -> Arguments:

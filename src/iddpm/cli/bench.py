@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import check_least, parse
 from iddpm.cli.progress import duration, say
 from iddpm.cli.train import starting_point
 from iddpm.config import Compile, Precision
@@ -47,8 +47,7 @@ def run(words: Sequence[str]) -> int:
     """The command."""
     description = f"Measure speed on made-up data of a configuration's kind. Presets: {', '.join(PRESETS)}."
     arguments = parse(BenchArguments, words, command="bench", description=description)
-    if arguments.batch_size is not None and arguments.batch_size < 1:
-        raise UserError(f"--batch-size: must be at least 1, got {arguments.batch_size}")
+    check_least(arguments, batch_size=1)
     if not 0 < arguments.seconds <= 3600:
         raise UserError(f"--seconds: must be more than 0 and at most 3600, got {arguments.seconds}")
     config, _ = starting_point(arguments.what)

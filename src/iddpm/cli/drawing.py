@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from iddpm.cli.arguments import check_least
 from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance
 from iddpm.cli.models import load_for_use
 from iddpm.config import Compile, Precision
@@ -48,13 +49,9 @@ class DrawingArguments:
     compile: Compile = "auto"
     """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
 
-    def check(self, count: int | None) -> None:
+    def check(self) -> None:
         """UserError for numbers that make no sense."""
-        for name, value in (("count", count), ("batch-size", self.batch_size)):
-            if value is not None and value < 1:
-                raise UserError(f"--{name}: must be at least 1, got {value}")
-        if self.seed < 0:
-            raise UserError(f"--seed: must not be negative, got {self.seed}")
+        check_least(self, batch_size=1, seed=0)
 
     def load(self, model: str) -> Model:
         """The model at that path."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import not_default, parse
+from iddpm.cli.arguments import check_least, not_default, parse
 from iddpm.cli.drawing import DrawingArguments
 from iddpm.cli.evaluations import evaluation_lines
 from iddpm.cli.networks import Features, network_for, network_of
@@ -85,7 +85,8 @@ def _check(arguments: EvaluateArguments) -> None:
     from iddpm.evaluation.scores import check_count
     from iddpm.files import check_place
 
-    arguments.drawing.check(arguments.count)
+    check_least(arguments, count=1)
+    arguments.drawing.check()
     if arguments.count is not None:
         check_count(arguments.count, "samples")
     if arguments.out is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import check_least, parse
 from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance, told_steps
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, say
@@ -70,10 +70,7 @@ class NllArguments:
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(NllArguments, words, command="nll", description="Score data in bits/dim, term by term.")
-    if arguments.batch_size < 1 or arguments.seed < 0:
-        raise UserError(
-            f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
-        )
+    check_least(arguments, batch_size=1, seed=0)
     model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
     clip = chosen_clip(arguments.clip, arguments.threshold)
     variance = chosen_variance(model, arguments.model, arguments.variance, clip=clip, seed=arguments.seed)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import check_least, parse
 from iddpm.cli.chains import chosen_clip, plan_path
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, say
@@ -72,7 +72,7 @@ def run(words: Sequence[str]) -> int:
         command="plan",
         description="Choose the best few steps by the bound itself. A run has one plan, plan.npz: another replaces it.",
     )
-    _check(arguments)
+    check_least(arguments, count=1, candidates=2, longest=1, batch_size=1, seed=0)
     model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
     held_out = open_with_progress(model.config.data).validation
     if held_out is None:
@@ -134,16 +134,6 @@ def _same_plan(path: Path, subject: dict[str, Any], about: dict[str, Any], longe
         if (known.subject, known.about) == (subject, about) and len(known.plans["model"]) >= longest and known.strides:
             return known
     return None
-
-
-def _check(arguments: PlanArguments) -> None:
-    """UserError for numbers that make no sense."""
-    for name, least in (("count", 1), ("candidates", 2), ("longest", 1), ("batch_size", 1)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise UserError(f"--{name.replace('_', '-')}: must be at least {least}, got {value}")
-    if arguments.seed < 0:
-        raise UserError(f"--seed: must not be negative, got {arguments.seed}")
 
 
 def _planned(

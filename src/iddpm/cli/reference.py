@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import check_least, parse
 from iddpm.cli.networks import Features, network_for
 from iddpm.cli.progress import ProgressLine
 from iddpm.cli.sources import ReadingArguments, Split, open_named
@@ -48,8 +48,7 @@ class ReferenceArguments:
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(ReferenceArguments, words, command="reference", description="Store a reference's statistics.")
-    if arguments.batch_size < 1:
-        raise UserError(f"--batch-size: must be at least 1, got {arguments.batch_size}")
+    check_least(arguments, batch_size=1)
     if Path(arguments.out).suffix != ".npz":
         raise UserError(f"--out: {arguments.out} must be called NAME.npz")
     check_place(Path(arguments.out), "--out")

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import check_least, parse
 from iddpm.cli.evaluations import name_of, number
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressStages, say
-from iddpm.errors import UserError
 
 if TYPE_CHECKING:
     from iddpm.checkpoints.run import RunDirectory
@@ -47,10 +46,7 @@ class ReportArguments:
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(ReportArguments, words, command="report", description="Write one page about a run.")
-    for name in ("samples", "items"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name}: must be at least 1, got {value}")
+    check_least(arguments, samples=1, items=1)
     from iddpm.checkpoints.run import RunDirectory
     from iddpm.evaluation.scores import check_count
     from iddpm.report.facts import ReportOptions

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from iddpm.cli.arguments import not_default, parse
+from iddpm.cli.arguments import check_least, not_default, parse
 from iddpm.cli.main import INTERRUPTED, TERMINATED
 from iddpm.cli.progress import ProgressLine, StopSignal, say
 from iddpm.config import DataConfig
@@ -112,10 +112,7 @@ def _check_words(arguments: ReproduceArguments) -> None:
         check_folder(Path(arguments.runs), "--runs")
     if arguments.out is not None:
         check_folder(Path(arguments.out), "--out")
-    for name in ("seeds", "jobs", "size"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name}: must be at least 1, got {value}")
+    check_least(arguments, seeds=1, jobs=1, size=1)
     for place in arguments.samples:
         if not Path(place).exists():
             raise UserError(f"--samples: {place} does not exist; name a folder, a zip or an npz file")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import check_least, parse
 from iddpm.cli.drawing import DrawingArguments
 from iddpm.cli.progress import ProgressLine, say
 from iddpm.errors import UserError
@@ -46,7 +46,8 @@ class SampleArguments(DrawingArguments):
 def run(words: Sequence[str]) -> int:
     """The command."""
     arguments = parse(SampleArguments, words, command="sample", description="Draw samples from a model.")
-    arguments.check(arguments.count)
+    check_least(arguments, count=1)
+    arguments.check()
     from iddpm.cli.outputs import check_out, open_writer
     from iddpm.sampling import sample_batches
 

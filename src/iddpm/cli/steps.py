@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import check_least, parse
 from iddpm.cli.chains import StrideName, fitting_plan
 from iddpm.cli.kept_study import KeptStudy
 from iddpm.cli.models import load_for_use
@@ -150,10 +150,7 @@ def _study(arguments: StepsArguments) -> tuple[Study, list[Setting]]:
     for count in arguments.steps or ():
         if not 2 <= count <= whole:
             raise UserError(f"--steps: must be 2 ... {whole}, the whole chain, got {count}")
-    if arguments.batch_size < 1 or arguments.seed < 0:
-        raise UserError(
-            f"--batch-size must be 1 or more and --seed 0 or more, got {arguments.batch_size} and {arguments.seed}"
-        )
+    check_least(arguments, batch_size=1, seed=0)
     plan = fitting_plan(model, arguments.model, clip=True)
     counts = _counts(arguments, model, plan)
     if not counts or () in (arguments.strides, arguments.methods):
