@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import Any
 
 from iddpm.errors import UserError
 
-NOT_SUCH_ARRAYS = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
+NOT_SUCH_ARRAYS = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error, RuntimeError),  # RuntimeError: said to be encrypted, or packed in another way
+)
 """What reading an npz file raises that is missing, damaged, or holds other things than were looked for."""
 
 

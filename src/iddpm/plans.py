@@ -106,8 +106,11 @@ class StoredPlan:
             ours = subject[name]
             if self.subject.get(name) != ours:
                 flag = ("--clip" if clip else "--no-clip") if isinstance(clip, bool) else f"--threshold {clip:g}"
-                same = {"weights": ", and the same --weights if you give any", "clip": f" {flag}"}.get(name, "")
+                weights = f" --weights {model.weights.removeprefix('ema ')}" if path.name == "plan.npz" else ""
+                same = {"weights": weights, "clip": f" {flag}"}.get(name, "")
                 theirs, mine = self.subject.get(name), ours
+                if name == "weights":
+                    mine = f"{model.weights}, {ours}"
                 if name == "clip":
                     theirs, mine = _told_clip(theirs), _told_clip(mine)
                 raise UserError(

@@ -13,7 +13,9 @@ import pytest
 
 from iddpm.cli import plan as command
 from iddpm.cli.main import main
+from iddpm.errors import UserError
 from iddpm.files import locked
+from iddpm.plans import StoredPlan
 from tests.cli.test_journeys import TINY_FLAGS
 
 FEW = ["--count", "40", "--batch-size", "20", "--device", "cpu"]
@@ -76,8 +78,8 @@ def test_a_plan_of_other_weights(run: Path, capsys: pytest.CaptureFixture[str]) 
     words = ["nll", str(run), "--count", "5", "--steps", "8", "--weights", "raw"]
     capsys.readouterr()
     assert main([*words, "--stride", "planned"]) == 2
-    way = rf"plan anew: iddpm plan {re.escape(str(run))}, and the same --weights"
-    said = rf"plan: .*plan.npz was made for other weights \(\w+, asked for \w+\); {way}"
+    way = rf"plan anew: iddpm plan {re.escape(str(run))} --weights raw"
+    said = rf"plan: .*plan.npz was made for other weights \(\w+, asked for raw, \w+\); {way}"
     assert re.search(said, capsys.readouterr().err)
     assert main(words) == 0
     assert "taking evenly spaced steps" in capsys.readouterr().err
@@ -221,6 +223,30 @@ def test_a_plan_of_an_earlier_version_is_replaced(run: Path, capsys: pytest.Capt
     assert main(["plan", str(run), *FEW]) == 0
     assert "is damaged, or of another version; it will be replaced" in capsys.readouterr().err
     assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 0
+
+
+def test_a_plan_of_damaged_bytes(run: Path) -> None:
+    assert main(["plan", str(run), *FEW]) == 0
+    path, places = run / "plan.npz", np.random.default_rng(0)
+    whole, known = path.read_bytes(), StoredPlan.load(path).arrays
+    refused = 0
+    for place in places.integers(len(whole), size=300):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            found = StoredPlan.load(path).arrays
+        except UserError:
+            refused += 1
+        else:  # bytes that nothing reads, such as dates
+            assert all(np.array_equal(found[name], each) for name, each in known.items())
+    assert refused > 200
+
+
+def test_a_folder_in_the_place_of_a_plan(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "plan.npz").mkdir()
+    assert main(["nll", str(run), "--count", "5", "--steps", "5"]) == 0
+    assert "it is damaged, or something else" in capsys.readouterr().err
+    assert main(["plan", str(run), *FEW]) == 2
+    assert "plan.npz is a folder, where the plan would be; move it away" in capsys.readouterr().err
 
 
 def test_a_damaged_plan(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -61,7 +62,7 @@ def chosen_steps(
     if steps.removeprefix("-").isdecimal() and not 1 <= int(steps) <= longest:
         raise UserError(f"--steps: must be 1 ... {longest}, the length of the chain, got {steps}")
     if stride is None:
-        if not (is_bound and steps.isdecimal() and plan_path(path).is_file()):
+        if not (is_bound and steps.isdecimal() and os.path.lexists(plan_path(path))):
             return steps
         try:
             planned = fitting_plan(model, path, clip=clip).chain(int(steps), variance, from_noise=from_noise)
@@ -98,7 +99,7 @@ def chosen_variance(model: Model, path: str, name: VarianceName, *, clip: Clip, 
         return FixedVariance(name)
     if name == "jacobian":
         return Jacobian(seed)
-    if not plan_path(path).is_file():
+    if not os.path.lexists(plan_path(path)):
         raise UserError(f"--variance: {name} is found by iddpm plan; run iddpm plan {path} first")
     tables = fitting_plan(model, path, clip=clip).tables
     if name not in tables:

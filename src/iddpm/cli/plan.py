@@ -84,6 +84,8 @@ def run(words: Sequence[str]) -> int:
     from iddpm.plans import FORMAT, candidates, subject_of
 
     path, longest = plan_path(arguments.model), len(model.diffusion.schedule)
+    if path.is_dir():
+        raise UserError(f"plan: {path} is a folder, where the plan would be; move it away")
     check_place(path, "RUN")
     if arguments.candidates is not None and arguments.candidates > longest:
         raise UserError(f"--candidates: must be at most {longest}, the length of the chain, got {arguments.candidates}")
