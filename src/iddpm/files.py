@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from iddpm.errors import UserError
 NOT_SUCH_ARRAYS = (
     *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError),
     *(zipfile.BadZipFile, zlib.error, RuntimeError),  # RuntimeError: said to be encrypted, or packed in another way
+    *(SyntaxError, tokenize.TokenError),  # of numpy's headers
 )
 """What reading an npz file raises that is missing, damaged, or holds other things than were looked for."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,9 @@ class StoredPlan:
     def load(cls, path: Path) -> StoredPlan:
         """UserError for a file that is missing, damaged or something else."""
         try:
+            with zipfile.ZipFile(path) as archive:
+                if damaged := archive.testzip():  # numpy would read on, and take what it finds for an array's size
+                    raise zipfile.BadZipFile(damaged)
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 manifest = json.loads(str(arrays["manifest"]))
                 if manifest["format"] != FORMAT:
