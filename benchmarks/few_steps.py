@@ -126,12 +126,11 @@ def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
         if not reference.exists():
             settings.reference(load(run).config, reference)
         compared = ["--reference", str(reference)]
+        real = run / "real.json"
+        if not real.exists():
+            drawn = {int(settings.steps.split("--count ")[1].split()[0]), 1000}
+            real.write_text(json.dumps([{"count": n, "fd": of_real(run, reference, n)} for n in sorted(drawn)]))
     judged = json.loads(command("steps", str(run), *settings.steps.split(), *compared, "--json"))
-    real = run / "real.json"
-    if compared and not real.exists():
-        counts = (int(settings.steps.split()[settings.steps.split().index("--count") + 1]), 1000)
-        reference = runs / f"{data}-reference.npz"
-        real.write_text(json.dumps([{"count": count, "fd": of_real(run, reference, count)} for count in counts]))
     full = judged["rows"][0]
     if settings.full:
         full = json.loads(command("steps", str(run), *settings.full.split(), *compared, "--json"))["rows"][0]
@@ -146,7 +145,7 @@ def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
         "chain": json.loads(chain.read_text()),
         "rows": judged["rows"],
         "full": full,
-        **({"real": json.loads(real.read_text())} if compared else {}),
+        **({"real": json.loads((run / "real.json").read_text())} if compared else {}),
         "cheapest": judged["cheapest"],
         "planned": bounds,
         "unseen": json.loads(unseen.read_text()),

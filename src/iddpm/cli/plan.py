@@ -84,14 +84,10 @@ def run(words: Sequence[str]) -> int:
     from iddpm.plans import FORMAT, candidates, subject_of
 
     path, longest = plan_path(arguments.model), len(model.diffusion.schedule)
-    if path.is_dir():
-        raise UserError(f"plan: {path} is a folder, where the plan would be; move it away")
-    check_place(path, "RUN")
+    _check_plan_place(path)
     if arguments.candidates is not None and arguments.candidates > longest:
         raise UserError(f"--candidates: must be at most {longest}, the length of the chain, got {arguments.candidates}")
-    count = min(256, -(-len(held_out) // 2)) if arguments.count is None else arguments.count
-    if count > len(held_out):
-        raise UserError(f"--count: must be 1 ... {len(held_out)}, the held-out items to plan on, got {count}")
+    count = _items(arguments, len(held_out))
     diffusion = candidates(model, arguments.candidates)
     timesteps = diffusion.schedule.timesteps.tolist()
     if arguments.longest is not None and arguments.longest > len(timesteps):
@@ -125,6 +121,20 @@ def run(words: Sequence[str]) -> int:
         kept.forget()
     _print_result(arguments, path, stored, asked)
     return 0
+
+
+def _check_plan_place(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"plan: {path} is a folder, where the plan would be; move it away")
+    check_place(path, "RUN")
+
+
+def _items(arguments: PlanArguments, held_out: int) -> int:
+    """How many of so many held-out items are planned on."""
+    count = min(256, -(-held_out // 2)) if arguments.count is None else arguments.count
+    if count > held_out:
+        raise UserError(f"--count: must be 1 ... {held_out}, the held-out items to plan on, got {count}")
+    return count
 
 
 def _same_plan(path: Path, subject: dict[str, Any], about: dict[str, Any], longest: int) -> StoredPlan | None:
