@@ -54,11 +54,12 @@ DRAWS = 24
 class Data:
     """How a dataset is studied: words for iddpm train, plan and steps.
 
-    items: that are scored, the last held-out ones. close: within how many bits/dim of the whole chain so many planned
-    steps should be. reference: makes a file of statistics for data without classes. full: words for iddpm steps that
-    judge all steps of the chain, where `steps` takes fewer for it.
+    source: as iddpm train names it. items: that are scored, the last held-out ones. close: within how many bits/dim of
+    the whole chain so many planned steps should be. reference: makes a file of statistics for data without classes.
+    full: words for iddpm steps that judge all steps of the chain, where `steps` takes fewer for it.
     """
 
+    source: str
     train: str
     plan: str
     steps: str
@@ -86,19 +87,33 @@ REFERENCED = (
     "Samples are compared with training crops, by `--reference`, in the features of a classifier that tells which\n"
     "photograph a crop is from and where in it."
 )
+SMALL_RUN = (
+    "--network.channels 32 --network.channel-multipliers 1 2 --network.num-res-blocks 1 --training.steps 6000"
+    " --training.learning-rate 1e-3 --training.decay --training.warmup-steps 100 --training.ema-rates 0.995"
+    " --training.validate-every 0 --training.sample-every 0"
+)
+METHODS = "--methods learned fixed_small fixed_large calibrated ddim dpm++ unipc"
 DATA = {
-    "digits": Data("", "--count 150", "--steps 5 10 16 25 50 --items 150 --count 1000", 150, {16: 0.05}),
+    "digits": Data("digits", "", "--count 150", "--steps 5 10 16 25 50 --items 150 --count 1000", 150, {16: 0.05}),
     "photos": Data(
-        "--data.size 16 --network.channels 32 --network.channel-multipliers 1 2 --network.num-res-blocks 1"
-        " --network.attention-resolutions 8 --training.steps 6000 --training.learning-rate 1e-3 --training.decay"
-        " --training.warmup-steps 100 --training.ema-rates 0.995 --training.validate-every 0 --training.sample-every 0",
+        "photos",
+        f"--data.size 16 --network.attention-resolutions 8 {SMALL_RUN}",
         "--count 64 --longest 50",
-        "--steps 10 16 25 32 --items 32 --count 128 --whole 250"
-        " --methods learned fixed_small fixed_large calibrated ddim dpm++ unipc",
+        f"--steps 10 16 25 32 --items 32 --count 128 --whole 250 {METHODS}",
         32,
         {16: 0.2, 32: 0.1},
         places,
         "--steps 25 --items 32 --count 128 --methods dpm++ --strides uniform",
+    ),
+    # Small enough to draw as many samples as tell settings apart, in all 4,000 steps too.
+    "photos-8": Data(
+        "photos",
+        f"--data.size 8 --network.attention-resolutions 4 {SMALL_RUN}",
+        "--count 64 --longest 50",
+        f"--steps 10 16 25 32 --items 64 --count 640 {METHODS}",
+        64,
+        {16: 0.2, 32: 0.1},
+        places,
     ),
 }
 
@@ -115,7 +130,7 @@ def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
     """Train, plan and judge one seed."""
     settings, run = DATA[data], runs / f"{data}-{seed}"
     if not (run / "plan.npz").exists():
-        command("train", data, "--run", str(run), "--training.seed", str(seed), *settings.train.split())
+        command("train", settings.source, "--run", str(run), "--training.seed", str(seed), *settings.train.split())
     planned = run / f"planned {settings.plan}.json"
     if not planned.exists():
         planned.write_text(command("plan", str(run), *settings.plan.split(), "--json"))
@@ -374,7 +389,7 @@ def page(data: str, studies: list[dict[str, Any]]) -> str:
         f"`python -m benchmarks.few_steps {data}` made this page from {len(studies)} run(s), seeds from 0 on:",
         "",
         "```sh",
-        f"iddpm train {data} --run RUN --training.seed SEED {settings.train}".rstrip(),
+        f"iddpm train {settings.source} --run RUN --training.seed SEED {settings.train}".rstrip(),
         f"iddpm plan RUN {settings.plan}",
         f"iddpm steps RUN {settings.steps}",
         *([f"iddpm steps RUN {settings.full}"] if settings.full else []),
