@@ -43,7 +43,6 @@ from iddpm.judging import collect, images_of_data
 from iddpm.pictures import save_image
 from iddpm.plans import StoredPlan, jump_statistics
 from iddpm.report.steps import picture
-from iddpm.scoring import score
 
 FOLDS = 4
 DRAWS = 24
@@ -153,11 +152,7 @@ def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
     unseen = run / f"unseen {settings.plan}.json"
     if not unseen.exists():
         unseen.write_text(json.dumps(on_unseen(run, settings.items)))
-    chain = run / f"chain {settings.items}.json"
-    if not chain.exists():
-        chain.write_text(json.dumps(whole_chain(run, settings.items)))
     return {
-        "chain": json.loads(chain.read_text()),
         "rows": judged["rows"],
         "full": full,
         **({"real": json.loads((run / "real.json").read_text())} if compared else {}),
@@ -165,16 +160,6 @@ def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
         "planned": bounds,
         "unseen": json.loads(unseen.read_text()),
     }
-
-
-def whole_chain(run: Path, items: int) -> dict[str, float]:
-    """Bits/dim of the last held-out items in every step of the chain, as `iddpm steps` scores them."""
-    model = load(run)
-    held_out = open_source(model.config.data).validation
-    assert held_out is not None
-    last = Rows(held_out, np.arange(len(held_out) - items, len(held_out)))
-    found = score(model, last)
-    return {"steps": len(model.diffusion.schedule), "mean": found.total.mean, "error": found.total.error}
 
 
 def of_real(run: Path, reference: Path, count: int) -> list[float]:
@@ -289,13 +274,13 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
     for (count, most), method in product(DATA[data].close.items(), ("learned", "calibrated")):
         above = mean(
             [
-                find(found["rows"], method, "planned", count)["bits"]["mean"] - found["chain"]["mean"]
+                find(found["rows"], method, "planned", count)["bits"]["mean"] - found["full"]["bits"]["mean"]
                 for found in studies
             ]
         )
         found = shown(above) + reached(above[0] <= most)
         lines.append(
-            f"| {count} planned steps, {method}, above the {studies[0]['chain']['steps']} steps, bits/dim |"
+            f"| {count} planned steps, {method}, above the {studies[0]['full']['steps']} steps, bits/dim |"
             f" at most {most} | {found} |"
         )
     rows = together(studies)
@@ -411,8 +396,8 @@ def page(data: str, studies: list[dict[str, Any]]) -> str:
         "",
         *table(rows, "fd", "value", 2),
         "",
-        f"## Bits/dim on held-out items that were not planned on (all {studies[0]['chain']['steps']} steps:"
-        f" {shown(mean([found['chain']['mean'] for found in studies]))})",
+        f"## Bits/dim on held-out items that were not planned on (all {studies[0]['full']['steps']} steps:"
+        f" {shown(mean([found['full']['bits']['mean'] for found in studies]))})",
         "",
         *table(rows, "bits", "mean", 3),
     ]
@@ -436,7 +421,7 @@ def main() -> None:
     (arguments.out / f"{name}.json").write_text(json.dumps(studies, indent=1) + "\n")
     runs = "one run; bars: standard errors" if len(studies) == 1 else f"means of {len(studies)} runs and their errors"
     title = f"{arguments.data}: {runs}"
-    save_image(arguments.out / f"{name}.png", picture(together(studies), title, studies[0]["chain"]["steps"]))
+    save_image(arguments.out / f"{name}.png", picture(together(studies), title, studies[0]["full"]["steps"]))
     (arguments.out / f"{name}.md").write_text(page(arguments.data, studies))
 
 
