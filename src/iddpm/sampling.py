@@ -55,7 +55,9 @@ class SamplerOptions:
                 f"clip: the quantile of dynamic thresholding must be above 0 and at most 1, got {self.clip}"
             )
         if self.variance is not None and self.sampler != "ancestral":
-            raise UserError(f"variance: {self.variance.name} is for the ancestral sampler; {self.sampler} has none")
+            raise UserError(
+                f"variance: {self.variance.name} is for the ancestral sampler; {self.sampler} has none: leave it out"
+            )
 
     def manifest(self) -> dict[str, Any]:
         """All but the steps, as JSON."""

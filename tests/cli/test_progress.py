@@ -5,12 +5,16 @@ import sys
 import pytest
 
 from iddpm.cli import progress
-from iddpm.cli.progress import ProgressLine, ProgressStages, duration
+from iddpm.cli.progress import ProgressLine, ProgressStages, counted, duration
 
 
 def test_durations_are_as_people_say_them() -> None:
     said = [duration(seconds) for seconds in (0.4, 59, 61, 3599, 3600, 7500, 90_000)]
     assert said == ["0 s", "59 s", "1 min 1 s", "59 min 59 s", "1 h 0 min", "2 h 5 min", "1 d 1 h"]
+
+
+def test_counts_are_as_people_say_them() -> None:
+    assert [counted(count, "item") for count in (0, 1, 2, 1696)] == ["0 items", "1 item", "2 items", "1,696 items"]
 
 
 def test_lines_come_now_and_then_with_the_time_left(

@@ -53,6 +53,7 @@ def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
     assert main(["steps", str(planned), *FEW]) == 0
     said = capsys.readouterr()
     assert "steps: going on after 3 settings" in said.err
+    assert "steps: judging 28 settings, 100 samples each" in said.err
     lines = said.out.splitlines()
     assert len(lines) == 1 + 1 + 30 + 2  # a head, the whole chain, ten methods by three strides, two lines
     assert re.search(r"cheapest within .*: --steps \d+ --stride \w+|no setting is within", lines[-2])
@@ -213,7 +214,7 @@ BAD = {
     "eta of a solver": (["sample", "RUN", "--sampler", "unipc", "--eta", "1"], "unipc has no eta"),
     "variance of a solver": (
         ["sample", "RUN", "--sampler", "dpm++", "--variance", "fixed_large"],
-        "variance: fixed_large is for the ancestral sampler; dpm++ has none",
+        "variance: fixed_large is for the ancestral sampler; dpm++ has none: leave it out",
     ),
     "two ways of clipping": (["sample", "RUN", "--no-clip", "--threshold", "0.9"], "--threshold: is a way of clipping"),
     "threshold": (["nll", "RUN", "--threshold", "0"], "--threshold: is a quantile"),

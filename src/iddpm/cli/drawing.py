@@ -66,7 +66,9 @@ class DrawingArguments:
         # What is wrong with these comes before a plan is looked for.
         SamplerOptions(sampler=self.sampler, eta=self.eta)
         if self.variance != "model" and not is_bound:
-            raise UserError(f"--variance: {self.variance} is for the ancestral sampler; {self.sampler} has none")
+            raise UserError(
+                f"--variance: {self.variance} is for the ancestral sampler; {self.sampler} has none: leave it out"
+            )
         variance = chosen_variance(model, path, self.variance, clip=clip, seed=self.seed)
         steps = chosen_steps(
             model,

@@ -13,7 +13,7 @@ import tyro
 from iddpm.cli.arguments import check_least, parse
 from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance, told_steps
 from iddpm.cli.models import load_for_use
-from iddpm.cli.progress import ProgressLine, say
+from iddpm.cli.progress import ProgressLine, counted, say
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 
@@ -119,7 +119,7 @@ def run(words: Sequence[str]) -> int:
     for part, estimate in (("prior", score.prior), ("kl", score.kl), ("decoder", score.decoder)):
         print(f"  {part:<7} {estimate.mean:.4f} +- {estimate.error:.4f}")
     print(
-        f"on {score.count} items of {name} in {model.spec.levels} levels,"
+        f"on {counted(score.count, 'item')} of {name} in {model.spec.levels} levels,"
         f" {told_steps(steps, len(score.terms))}, {model.weights} weights{_told_changes(arguments)}"
     )
     return 0
@@ -143,7 +143,8 @@ def _estimate(
     diffusion = model.diffusion.strided(stride)
     items, steps = len(data) if arguments.count is None else arguments.count, len(diffusion.schedule)
     if 0 < items * steps < least_evaluations(steps, items):
-        raise UserError(f"--error: the whole bound of {items} items in {steps} steps takes less; leave --error out")
+        whole = f"the whole bound of {counted(items, 'item')} in {counted(steps, 'step')}"
+        raise UserError(f"--error: {whole} takes less; leave --error out")
     model.accelerate(calls=100, precision=arguments.precision, compile=arguments.compile, tell=say)
     work = estimate_bound(
         model,
@@ -174,7 +175,7 @@ def _estimate(
         return 0
     print(f"bits/dim  {found.mean:.4f} +- {found.half_width:.4f} (95 % interval of the mean over these items)")
     print(
-        f"on {found.count} items of {name} in {model.spec.levels} levels, {told_steps(stride, steps)},"
+        f"on {counted(found.count, 'item')} of {name} in {model.spec.levels} levels, {told_steps(stride, steps)},"
         f" {model.weights} weights{_told_changes(arguments)}; {found.evaluations} evaluations of the network, where"
         f" the whole bound takes {found.of_all}"
     )

@@ -14,7 +14,7 @@ import tyro
 from iddpm.cli.arguments import check_least, parse
 from iddpm.cli.chains import chosen_clip, plan_path
 from iddpm.cli.models import load_for_use
-from iddpm.cli.progress import ProgressLine, say
+from iddpm.cli.progress import ProgressLine, counted, say
 from iddpm.cli.sources import open_with_progress
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
@@ -115,7 +115,7 @@ def run(words: Sequence[str]) -> int:
         taken = f"{path}: another process is making this plan; wait for it"
         stack.callback(locked(path.with_name(f"{path.stem}-lock"), taken))
         _tell_what_it_replaces(path, subject, about, asked)
-        say(f"plan: on {count} of {len(held_out):,} held-out items")
+        say(f"plan: on {count} of {counted(len(held_out), 'held-out item')}")
         stored = _planned(arguments, model, held_out, JumpStatistics(diffusion), kept, subject, about, asked)
         stored.save(path)
         kept.forget()
@@ -165,7 +165,7 @@ def _planned(
     steps, count = len(statistics.diffusion.schedule), about["count"]
     done, calls = (-(-items // arguments.batch_size) * steps for items in (statistics.count, count))
     model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
-    with ProgressLine("planning, evaluations of a batch", calls, done) as line:
+    with ProgressLine("planning", calls, done) as line:
         work = jump_statistics(
             model,
             held_out,
@@ -198,7 +198,7 @@ def _tell_what_it_replaces(path: Path, subject: dict[str, Any], about: dict[str,
         say(f"plan: {path} is damaged, or of another version; it will be replaced")
         return
     before, now = (
-        f"up to {longest} of {about['candidates']} steps on {about['count']} items with seed {about['seed']}"
+        f"up to {longest} of {about['candidates']} steps on {counted(about['count'], 'item')} with seed {about['seed']}"
         for longest, about in ((len(known.plans["model"]), known.about), (longest, about))
     )
     if known.subject != subject:
@@ -224,7 +224,7 @@ class _Kept:
             state, header = read_tensors(self._path)
             if header.get("subject") == self._subject:
                 statistics.restore(state)
-                say(f"plan: going on after {statistics.count} items")
+                say(f"plan: going on after {counted(statistics.count, 'item')}")
             else:
                 say(f"plan: {self._path} is of other work; beginning anew")
         except (UserError, KeyError):
@@ -256,7 +256,7 @@ def _print_result(arguments: PlanArguments, path: Path, stored: StoredPlan, long
     ]
     best = 1 + int(stored.plans["model"].bounds[:longest].argmin())
     if best < longest:
-        say(f"plan: with the model's variance no longer chain has a lower bound than {best} step{'s' * (best > 1)}")
+        say(f"plan: with the model's variance no longer chain has a lower bound than {counted(best, 'step')}")
     if arguments.json:
         print(json.dumps({"plan": str(path), "bits_per_dim": rows}))
         return

@@ -121,6 +121,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def counted(count: int, what: str) -> str:
+    """As people say it: 1 item, 2,000 items."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def say(line: str) -> None:
     """A line on stderr."""
     print(line, file=sys.stderr, flush=True)

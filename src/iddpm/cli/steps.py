@@ -17,7 +17,7 @@ from iddpm.cli.chains import StrideName, fitting_plan
 from iddpm.cli.kept_study import KeptStudy
 from iddpm.cli.models import load_for_use
 from iddpm.cli.networks import Features, network_for, network_of
-from iddpm.cli.progress import ProgressLine, ProgressStages, say
+from iddpm.cli.progress import ProgressLine, ProgressStages, counted, say
 from iddpm.cli.sources import NamedData, ReadingArguments, is_run, open_named
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
@@ -121,6 +121,8 @@ def _rows(arguments: StepsArguments, study: Study, wanted: list[Setting]) -> lis
     calls = sum(each.evaluations for each in wanted) * (study.count + len(study.held_out)) // study.batch_size
     study.model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
     left = [each for each in wanted if kept.row(each) is None]
+    if left:
+        say(f"steps: judging {counted(len(left), 'setting')}, {counted(study.count, 'sample')} each")
     with ProgressLine("judging", sum(study.rounds(each, kept.drawn(each)) for each in left)) as line:
         done = 0
         for number, setting in enumerate(left, 1 + len(wanted) - len(left)):
