@@ -55,6 +55,8 @@ def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
     assert "steps: going on after 3 settings" in said.err
     assert "steps: judging 28 settings, 100 samples each" in said.err
     lines = said.out.splitlines()
+    by_method = {line.split()[2]: line.split()[:2] for line in lines[2:-2]}
+    assert (by_method["learned"], by_method["jacobian"]) == (["4", "4"], ["4", "2"])  # evaluations and steps
     assert len(lines) == 1 + 1 + 30 + 2  # a head, the whole chain, ten methods by three strides, two lines
     assert re.search(r"cheapest within .*: --steps \d+ --stride \w+|no setting is within", lines[-2])
     assert lines[-1] == str(planned / "steps.png")

@@ -253,12 +253,12 @@ def _wanted(arguments: StepsArguments, every: list[Setting]) -> list[Setting]:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    lines = [f"{'evaluations':>11}  {'method':<12} {'stride':<10} {'FD':>16}  {'bits/dim':>15}"]
+    lines = [f"{'evaluations':>11}  {'steps':>5}  {'method':<12} {'stride':<10} {'FD':>16}  {'bits/dim':>15}"]
     for row in rows:
         fd, bits = row["fd"], row["bits"]
         shown = "" if bits is None else f"{bits['mean']:.3f} +- {bits['error']:.3f}"
         lines.append(
-            f"{row['evaluations']:>11}  {row['method']:<12} {row['stride']:<10}"
+            f"{row['evaluations']:>11}  {row['steps']:>5}  {row['method']:<12} {row['stride']:<10}"
             f" {fd['value']:8.3f} +- {fd['error']:5.3f}  {shown:>15}".rstrip()
         )
     return lines
