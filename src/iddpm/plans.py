@@ -26,7 +26,7 @@ from iddpm.evaluation.features import hash_of
 from iddpm.files import NOT_SUCH_ARRAYS, replacing
 from iddpm.model import Model
 
-FORMAT = 3
+FORMAT = 4
 STRIDES = {"uniform": "", "ddim": "ddim", "quadratic": "quadratic"}
 """What planned chains are compared with: names of strides, and how the words for so many of their steps begin."""
 WORDS = {
@@ -141,6 +141,7 @@ class StoredPlan:
         """As an npz file, whole or not at all."""
         manifest = {
             "format": FORMAT,
+            "hash": self.hash,
             "subject": self.subject,
             "about": self.about,
             "plans": list(self.plans),
@@ -173,7 +174,10 @@ class StoredPlan:
                     for name in manifest["tables"]
                 }
                 timesteps, strides = arrays["timesteps"].tolist(), manifest.get("strides", {})
-                return cls(manifest["subject"], manifest["about"], timesteps, plans, tables, strides)
+                found = cls(manifest["subject"], manifest["about"], timesteps, plans, tables, strides)
+                if found.hash != manifest["hash"]:
+                    raise ValueError("other numbers than were saved")
+                return found
         except UserError:
             raise
         except NOT_SUCH_ARRAYS:  # what numpy says of it would mislead

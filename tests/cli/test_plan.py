@@ -71,6 +71,11 @@ def test_a_plan_is_kept_with_the_run_and_used(run: Path, capsys: pytest.CaptureF
     assert len(drawn["timesteps"]) == 3
     assert main(["sample", str(run), "--steps", "8", "--count", "2", "--out", str(run / "a.png")]) == 0
     assert "as planned in" in capsys.readouterr().err
+    assert main(["nll", str(run), "--steps", "20", "--count", "2"]) == 0  # of 20
+    said = capsys.readouterr()
+    assert ("all 20 steps" in said.out, said.err) == (True, "")
+    assert main(["nll", str(run), "--steps", "8", "--data", "nowhere"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_plan_of_other_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +136,7 @@ def test_fewer_candidates_and_lengths(run: Path, capsys: pytest.CaptureFixture[s
     assert [row["steps"] for row in table] == [1, 2, 3, 4]
     capsys.readouterr()
     assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
-    assert "1 ... 4 steps, asked for 5; ask for fewer, or plan anew with --longest 5" in capsys.readouterr().err
+    assert "at most 4 are planned, asked for 5; ask for fewer, or plan anew with --longest 5" in capsys.readouterr().err
     assert main(["nll", str(run), "--count", "5", "--steps", "12", "--stride", "planned"]) == 2
     assert "plan anew with --candidates 12, of which it had 10" in capsys.readouterr().err
 
@@ -239,6 +244,19 @@ def test_a_plan_of_damaged_bytes(run: Path) -> None:
         else:  # bytes that nothing reads, such as dates
             assert all(np.array_equal(found[name], each) for name, each in known.items())
     assert refused > 200
+
+
+@pytest.mark.parametrize("name", ["timesteps", "model.last", "model.before", "calibrated.errors"])
+def test_a_plan_of_other_numbers_than_were_saved(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(run), *FEW]) == 0
+    path = run / "plan.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **arrays | {name: arrays[name] * 2})
+    for stride in ("planned", "uniform"):
+        words = ["--steps", "5", "--stride", stride, "--variance", "calibrated"]
+        assert main(["nll", str(run), "--count", "5", *words]) == 2
+        assert "it is damaged, or something else" in capsys.readouterr().err
 
 
 def test_a_folder_in_the_place_of_a_plan(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,7 +116,7 @@ def test_the_plan_is_the_best_of_all_chains() -> None:
         assert float(plan.bounds[count - 1]) == pytest.approx(costs.bound(list(best)))
     assert len(costs.plan(3)) == 3
     for wrong in (0, 8):
-        with pytest.raises(UserError, match=f"steps: the plan has chains of 1 ... 7 steps, asked for {wrong}"):
+        with pytest.raises(UserError, match=f"steps: at most 7 are planned, asked for {wrong}"):
             plan.positions(wrong)
 
 

@@ -49,7 +49,7 @@ def chosen_steps(
     is_bound: bool = True,
     from_noise: bool = False,
 ) -> Stride | None:
-    """The stride of `--steps` and `--stride`; None takes all steps.
+    """The stride of `--steps` and `--stride`; None, which as many steps as there are give too, takes all of them.
 
     A number of steps without `--stride` is planned where there is a plan and the walk is that of the bound, which is
     what was planned for (`is_bound`); and uniform elsewhere. from_noise: for sampling, see `Plan.positions`.
@@ -62,6 +62,8 @@ def chosen_steps(
     if steps.removeprefix("-").isdecimal() and not 1 <= int(steps) <= longest:
         raise UserError(f"--steps: must be 1 ... {longest}, the length of the chain, got {steps}")
     if stride is None:
+        if steps == str(longest):
+            return None
         if not (is_bound and steps.isdecimal() and os.path.lexists(plan_path(path))):
             return steps
         try:

@@ -73,12 +73,12 @@ def run(words: Sequence[str]) -> int:
     check_least(arguments, batch_size=1, seed=0)
     model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
     clip = chosen_clip(arguments.clip, arguments.threshold)
+    data, name = _data(model, arguments)
     variance = chosen_variance(model, arguments.model, arguments.variance, clip=clip, seed=arguments.seed)
     steps = chosen_steps(
         model, arguments.model, arguments.steps, arguments.stride, clip=clip, variance=arguments.variance
     )
     diffusion = model.diffusion.strided(steps)
-    data, name = _data(model, arguments)
     if arguments.error is not None:
         return _estimate(arguments, model, data, name, steps, clip, variance)
 

@@ -108,9 +108,9 @@ def run(words: Sequence[str]) -> int:
         print("no setting is within the 95 % interval of the whole chain's FD; give more steps")
     else:
         print(f"cheapest within the 95 % interval of the whole chain's FD: {_flags(best, arguments.weights)}")
-        if len(near := within(rows)) > (len(rows) - 1) / 2:
-            tried = f"{len(near)} of {len(rows) - 1} settings"
-            say(f"steps: {tried} are within it; more samples than {study.count} (--count) may tell them apart")
+        if len(near := within(rows)) > max(1, (len(rows) - 1) / 2):
+            tried = f"{len(near)} of {len(rows) - 1} settings are within the whole chain's interval"
+            say(f"steps: {tried}; more samples than {study.count} (--count) may tell them apart")
     print(image)
     return 0
 

@@ -366,6 +366,5 @@ class Plan:
             choices = self.before.shape[1]
             way = f"--longest {count}" if count <= choices else f"--candidates {count}, of which it had {choices}"
             raise UserError(
-                f"steps: the plan has chains of 1 ... {len(self)} steps, asked for {count};"
-                f" ask for fewer, or plan anew with {way}"
+                f"steps: at most {len(self)} are planned, asked for {count}; ask for fewer, or plan anew with {way}"
             )
