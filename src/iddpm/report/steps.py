@@ -83,12 +83,12 @@ def picture(rows: list[dict[str, Any]], title: str, longest: int) -> Image.Image
             panel.axhline(known[value], color="#000", linewidth=0.8)
             if column == 0:
                 panel.set_ylabel(label)
-                values = [row[key][value] for row in rows if row[key] is not None]
-                wide = CONFIDENCE * known["error"]
+                bars = [(row[key][value], row[key]["error"]) for row in rows if row[key] is not None]
+                bars.append((known[value], CONFIDENCE * known["error"]))
                 # An interval that goes down to nothing would have no end on a logarithmic axis.
-                values += [max(known[value] - wide, known[value] / 2), known[value] + wide]
-                least = max(min(values), known[value] / MOST[key])
-                panel.set_ylim(0.9 * least, 1.1 * min(max(values), MOST[key] * known[value]))
+                least = max(min(max(each - wide, each / 4) for each, wide in bars), known[value] / MOST[key])
+                most = min(max(each + wide for each, wide in bars), MOST[key] * known[value])
+                panel.set_ylim(0.9 * least, 1.1 * most)
         panels[0, column].set_title(STRIDES[stride], fontsize=10)
         panels[1, column].set_xlabel("evaluations of the network for a sample")
     handles, labels = panels[0, 0].get_legend_handles_labels()
