@@ -71,7 +71,7 @@ def chosen_steps(
         except UserError as error:
             say(f"{error}; taking evenly spaced steps")
             return steps
-        # Few planned steps make the bound best, and samples seldom: see docs/results/few-steps-photos.md.
+        # Few planned steps make the bound best, and samples seldom: see docs/results/few-steps-photos-8.md.
         way = "--stride uniform, evenly spaced ones, may give better samples" if from_noise else "or --stride uniform"
         say(f"steps: as planned in {plan_path(path)} for the bound; {way}")
         return planned
