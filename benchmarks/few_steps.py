@@ -133,33 +133,38 @@ def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
     planned = run / f"planned {settings.plan}.json"
     if not planned.exists():
         planned.write_text(command("plan", str(run), *settings.plan.split(), "--json"))
-    compared = []
+    compared, others = [], {}
     if settings.reference is not None:
         # One for all seeds: distances in different features are not to be averaged.
-        reference = runs / f"{data}-reference.npz"
+        reference, real = runs / f"{data}-reference.npz", runs / f"{data}-real.json"
         if not reference.exists():
             settings.reference(load(run).config, reference)
         compared = ["--reference", str(reference)]
-        real = run / "real.json"
         if not real.exists():
             drawn = {int(settings.steps.split("--count ")[1].split()[0]), 1000}
             real.write_text(json.dumps([{"count": n, "fd": of_real(run, reference, n)} for n in sorted(drawn)]))
+        others["real"] = json.loads(real.read_text())
     judged = json.loads(command("steps", str(run), *settings.steps.split(), *compared, "--json"))
-    full = judged["rows"][0]
     if settings.full:
-        full = json.loads(command("steps", str(run), *settings.full.split(), *compared, "--json"))["rows"][0]
+        told = command("steps", str(run), *settings.full.split(), *compared, "--json")
+        others["full"] = json.loads(told)["rows"][0]
     bounds = json.loads(planned.read_text())["bits_per_dim"]
     unseen = run / f"unseen {settings.plan}.json"
     if not unseen.exists():
         unseen.write_text(json.dumps(on_unseen(run, settings.items)))
     return {
         "rows": judged["rows"],
-        "full": full,
-        **({"real": json.loads((run / "real.json").read_text())} if compared else {}),
+        **others,
         "cheapest": judged["cheapest"],
         "planned": bounds,
         "unseen": json.loads(unseen.read_text()),
     }
+
+
+def full(found: dict[str, Any]) -> dict[str, Any]:
+    """A study's row of all the chain's steps, for which fewer may stand in the table."""
+    row: dict[str, Any] = found.get("full", found["rows"][0])
+    return row
 
 
 def of_real(run: Path, reference: Path, count: int) -> list[float]:
@@ -274,22 +279,22 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
     for (count, most), method in product(DATA[data].close.items(), ("learned", "calibrated")):
         above = mean(
             [
-                find(found["rows"], method, "planned", count)["bits"]["mean"] - found["full"]["bits"]["mean"]
+                find(found["rows"], method, "planned", count)["bits"]["mean"] - full(found)["bits"]["mean"]
                 for found in studies
             ]
         )
         found = shown(above) + reached(above[0] <= most)
         lines.append(
-            f"| {count} planned steps, {method}, above the {studies[0]['full']['steps']} steps, bits/dim |"
+            f"| {count} planned steps, {method}, above the {full(studies[0])['steps']} steps, bits/dim |"
             f" at most {most} | {found} |"
         )
     rows = together(studies)
     best = min((row for row in rows if row["evaluations"] == 25), key=lambda row: row["fd"]["value"])
     name = f"{best['method']}, {best['stride']}"
     at_25 = [find(found["rows"], best["method"], best["stride"], 25)["fd"]["value"] for found in studies]
-    ratio = mean([value / found["full"]["fd"]["value"] for value, found in zip(at_25, studies, strict=True)])
+    ratio = mean([value / full(found)["fd"]["value"] for value, found in zip(at_25, studies, strict=True)])
     lines.append(
-        f"| FD at 25 evaluations ({name}) over that in all {studies[0]['full']['steps']} steps | at most 1.1 |"
+        f"| FD at 25 evaluations ({name}) over that in all {full(studies[0])['steps']} steps | at most 1.1 |"
         f" {shown(ratio, 2)}{reached(ratio[0] <= 1.1)} |"
     )
     at_ten = [row for row in rows if row["evaluations"] == 10]
@@ -324,12 +329,12 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
 
 def whole_fd(studies: list[dict[str, Any]]) -> str:
     """FD of all the chain's steps, and of those that stand for them in the picture."""
-    full, drawn = (
+    every, drawn = (
         together([{"rows": [row]} for row in rows])[0]
-        for rows in zip(*((found["full"], found["rows"][0]) for found in studies), strict=True)
+        for rows in zip(*((full(found), found["rows"][0]) for found in studies), strict=True)
     )
-    told = f"all {full['steps']} steps: {shown((full['fd']['value'], full['fd']['error']), 2)}"
-    if drawn["steps"] == full["steps"]:
+    told = f"all {every['steps']} steps: {shown((every['fd']['value'], every['fd']['error']), 2)}"
+    if drawn["steps"] == every["steps"]:
         return told
     stand_in = shown((drawn["fd"]["value"], drawn["fd"]["error"]), 2)
     return f"{told}; {drawn['steps']} evenly spaced ones, drawn in the picture: {stand_in}"
@@ -396,8 +401,8 @@ def page(data: str, studies: list[dict[str, Any]]) -> str:
         "",
         *table(rows, "fd", "value", 2),
         "",
-        f"## Bits/dim on held-out items that were not planned on (all {studies[0]['full']['steps']} steps:"
-        f" {shown(mean([found['full']['bits']['mean'] for found in studies]))})",
+        f"## Bits/dim on held-out items that were not planned on (all {full(studies[0])['steps']} steps:"
+        f" {shown(mean([full(found)['bits']['mean'] for found in studies]))})",
         "",
         *table(rows, "bits", "mean", 3),
     ]
@@ -421,7 +426,7 @@ def main() -> None:
     (arguments.out / f"{name}.json").write_text(json.dumps(studies, indent=1) + "\n")
     runs = "one run; bars: standard errors" if len(studies) == 1 else f"means of {len(studies)} runs and their errors"
     title = f"{arguments.data}: {runs}"
-    save_image(arguments.out / f"{name}.png", picture(together(studies), title, studies[0]["full"]["steps"]))
+    save_image(arguments.out / f"{name}.png", picture(together(studies), title, full(studies[0])["steps"]))
     (arguments.out / f"{name}.md").write_text(page(arguments.data, studies))
 
 

@@ -24,6 +24,12 @@ from iddpm.model import Model
 SamplerName = Literal["ancestral", "ddim", "dpm++", "dpm++sde", "unipc"]
 
 
+def check_variance(sampler: SamplerName, name: str) -> None:
+    """UserError where a variance of this name is given to a sampler that has none."""
+    if sampler != "ancestral":
+        raise UserError(f"variance: {name} is for the ancestral sampler; {sampler} has none: leave it out")
+
+
 @dataclass(frozen=True)
 class SamplerOptions:
     """How the chain is walked.
@@ -54,10 +60,8 @@ class SamplerOptions:
             raise UserError(
                 f"clip: the quantile of dynamic thresholding must be above 0 and at most 1, got {self.clip}"
             )
-        if self.variance is not None and self.sampler != "ancestral":
-            raise UserError(
-                f"variance: {self.variance.name} is for the ancestral sampler; {self.sampler} has none: leave it out"
-            )
+        if self.variance is not None:
+            check_variance(self.sampler, self.variance.name)
 
     def manifest(self) -> dict[str, Any]:
         """All but the steps, as JSON."""

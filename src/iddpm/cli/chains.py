@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from iddpm.cli.progress import say
+from iddpm.cli.progress import counted, say
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ def chosen_steps(
 def told_steps(stride: Stride | None, count: int) -> str:
     """Which steps these are, for a reader."""
     if stride is None:
-        return f"all {count} steps"
+        return f"all {counted(count, 'step')}"
     if isinstance(stride, tuple):
-        return f"{count} planned steps"
-    return f"{count} evenly spaced steps" if str(stride).isdecimal() else f"{count} steps ({stride})"
+        return counted(count, "planned step")
+    return counted(count, "evenly spaced step") if str(stride).isdecimal() else f"{counted(count, 'step')} ({stride})"
 
 
 def chosen_variance(model: Model, path: str, name: VarianceName, *, clip: Clip, seed: int) -> VarianceChoice | None:

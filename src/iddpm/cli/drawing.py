@@ -9,7 +9,6 @@ from iddpm.cli.arguments import check_least
 from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance
 from iddpm.cli.models import load_for_use
 from iddpm.config import Compile, Precision
-from iddpm.errors import UserError
 
 if TYPE_CHECKING:
     from iddpm.model import Model
@@ -59,16 +58,14 @@ class DrawingArguments:
 
     def options(self, model: Model, path: str) -> SamplerOptions:
         """How the chain of the model at `path` is walked."""
-        from iddpm.sampling import SamplerOptions
+        from iddpm.sampling import SamplerOptions, check_variance
 
         clip = chosen_clip(self.clip, self.threshold)
         is_bound = self.sampler == "ancestral"
         # What is wrong with these comes before a plan is looked for.
         SamplerOptions(sampler=self.sampler, eta=self.eta)
-        if self.variance != "model" and not is_bound:
-            raise UserError(
-                f"--variance: {self.variance} is for the ancestral sampler; {self.sampler} has none: leave it out"
-            )
+        if self.variance != "model":
+            check_variance(self.sampler, self.variance)
         variance = chosen_variance(model, path, self.variance, clip=clip, seed=self.seed)
         steps = chosen_steps(
             model,
