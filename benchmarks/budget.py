@@ -30,11 +30,11 @@ from iddpm.checkpoints.run import load
 from iddpm.data import Dataset, open_source, scale
 from iddpm.diffusion import SeededNoise, single_terms
 from iddpm.diffusion.randomness import mixed_seed
-from iddpm.estimation import BoundEstimate, estimate_bound
 from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.files import write_json
 from iddpm.model import Model
-from iddpm.scoring import score
+from iddpm.scoring.budget import BoundEstimate, estimate_bound
+from iddpm.scoring.whole import score
 
 OTHER_SEEDS = 1_000_000
 NEAR = 64

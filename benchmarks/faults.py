@@ -25,11 +25,11 @@ from iddpm.config import DataConfig
 from iddpm.data import ArrayDataset, open_source
 from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures
-from iddpm.evaluation.frechet import frechet_distance
-from iddpm.evaluation.jackknife import jackknife
-from iddpm.evaluation.kernel import same_distribution
-from iddpm.evaluation.manifolds import manifolds
-from iddpm.evaluation.moments import Moments
+from iddpm.evaluation.metrics.frechet import frechet_distance
+from iddpm.evaluation.metrics.jackknife import jackknife
+from iddpm.evaluation.metrics.kernel import same_distribution
+from iddpm.evaluation.metrics.manifolds import manifolds
+from iddpm.evaluation.metrics.moments import Moments
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 Z = 1.645

@@ -28,21 +28,21 @@ from iddpm.checkpoints.run import load
 from iddpm.config import Config
 from iddpm.data import open_source
 from iddpm.data.dataset import Rows
+from iddpm.data.places import Places
 from iddpm.data.scikit import Crops
 from iddpm.diffusion.planning import JumpStatistics
 from iddpm.diffusion.respacing import kept_timesteps
 from iddpm.errors import UserError
 from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures
-from iddpm.evaluation.frechet import frechet_distance
-from iddpm.evaluation.moments import Moments
+from iddpm.evaluation.images import collect, images_of_data
+from iddpm.evaluation.metrics.frechet import frechet_distance
+from iddpm.evaluation.metrics.moments import Moments
 from iddpm.evaluation.statistics import Statistics
-from iddpm.experiments.few_steps import STRIDES
-from iddpm.experiments.places import Places
-from iddpm.judging import collect, images_of_data
+from iddpm.few_steps.picture import picture
+from iddpm.few_steps.plan import StoredPlan, jump_statistics
+from iddpm.few_steps.study import STRIDES
 from iddpm.pictures import save_image
-from iddpm.plans import StoredPlan, jump_statistics
-from iddpm.report.steps import picture
 
 FOLDS = 4
 DRAWS = 24

@@ -19,9 +19,9 @@ from PIL import Image
 
 from benchmarks.quality import RESULTS
 from iddpm.data.scaling import quantize
-from iddpm.experiments.ablation import SCHEDULES, cell
 from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import Cell
+from iddpm.experiments.paper.ablation import SCHEDULES, cell
 from iddpm.experiments.scales import Scale, scale_of
 from iddpm.experiments.store import Store
 from iddpm.experiments.verdicts import mean_and_error, plus_minus

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.compare import processor
-from iddpm.evaluation.manifolds import COLUMNS, ROWS, manifolds
+from iddpm.evaluation.metrics.manifolds import COLUMNS, ROWS, manifolds
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 

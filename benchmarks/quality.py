@@ -30,6 +30,7 @@ from benchmarks.matched import Size
 from iddpm.config import Config
 from iddpm.data import Splits, open_source, scale
 from iddpm.data.dataset import Rows
+from iddpm.data.places import Places
 from iddpm.data.scikit import Crops
 from iddpm.diffusion import Diffusion, Parameterization, SeededNoise, ancestral, bits_per_dim
 from iddpm.diffusion.process import Predict
@@ -37,8 +38,7 @@ from iddpm.diffusion.randomness import mixed_seed
 from iddpm.diffusion.schedule import from_betas
 from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures
-from iddpm.experiments.places import Places
-from iddpm.judging import evaluate
+from iddpm.evaluation.images import evaluate
 from iddpm.model import Model
 from iddpm.presets import preset
 

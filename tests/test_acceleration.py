@@ -13,13 +13,14 @@ from iddpm.acceleration import chosen_precision, compile_network, is_worth_compi
 from iddpm.config import DatasetSpec
 from iddpm.data import open_source
 from iddpm.errors import UserError
+from iddpm.kernels.library import unavailable
 from iddpm.model import Model
-from iddpm.networks import UNet, native
+from iddpm.networks import UNet
 from iddpm.training.trainer import Trainer
 from tests.training.tiny import tiny
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-needs_compiler = pytest.mark.skipif(native.unavailable() is not None, reason="no compiler here")
+needs_compiler = pytest.mark.skipif(unavailable() is not None, reason="no compiler here")
 
 
 @pytest.fixture

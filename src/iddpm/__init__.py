@@ -30,9 +30,9 @@ _PUBLIC = {
     "Model": "model",
     "load": "checkpoints.run",
     "sample": "sampling",
-    "score": "scoring",
-    "Score": "scoring",
-    "evaluate": "judging",
+    "score": "scoring.whole",
+    "Score": "scoring.whole",
+    "evaluate": "evaluation.images",
     "Scores": "evaluation.scores",
     "save_grid": "pictures",
     "Diffusion": "diffusion",
@@ -58,14 +58,14 @@ if TYPE_CHECKING:
     from iddpm.data import Splits, open_source, quantize, scale
     from iddpm.diffusion import Diffusion, NoiseSchedule, Parameterization
     from iddpm.errors import DivergedError, UserError
+    from iddpm.evaluation.images import evaluate
     from iddpm.evaluation.scores import Scores
-    from iddpm.judging import evaluate
     from iddpm.model import Model
     from iddpm.networks import UNet, Upsampler
     from iddpm.pictures import save_grid
     from iddpm.presets import preset
     from iddpm.sampling import sample
-    from iddpm.scoring import Score, score
+    from iddpm.scoring.whole import Score, score
     from iddpm.training import Trainer, train
 
 

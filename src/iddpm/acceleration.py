@@ -1,6 +1,6 @@
 """How a network is run on a device: precision, compilation, and settings of the process. None of it is the model's.
 
-On a CPU most of the time is in our own kernels (`networks.native`), and freed memory stays with the process. On a GPU
+On a CPU most of the time is in our own kernels (`kernels`), and freed memory stays with the process. On a GPU
 it is in torch's compiler, and matrix products may be rounded.
 """
 
@@ -22,7 +22,7 @@ from torch import nn
 
 from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
-from iddpm.networks import native
+from iddpm.files import cache_folder
 
 WORTH_COMPILING = 10_000
 """Calls of the network after which a minute of compiling has paid on a GPU."""
@@ -44,6 +44,25 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, _KEPT)) and bool(mallopt(_M_TRIM_THRESHOLD, _KEPT))
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" takes CUDA, then MPS, then the CPU. UserError if it is not available."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        if name.split(":")[0] not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("unknown kind of device")
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f'"{name}" is not available ({reason})', field="device", way="use auto, cpu, cuda or mps"
+        ) from None
+    return device
 
 
 def chosen_precision(precision: Precision, device: torch.device, *, training: bool) -> Precision:
@@ -145,7 +164,7 @@ class _CompileCache:
 
     @staticmethod
     def folder() -> Path:
-        return native.cache_folder() / "torch"
+        return cache_folder() / "torch"
 
     def done(self) -> None:
         self._note.unlink(missing_ok=True)

@@ -16,6 +16,17 @@ from typing import Any
 
 from iddpm.errors import UserError
 
+CACHE = "IDDPM_CACHE"
+"""The environment variable that names the folder of everything that is kept between runs and can be made again."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for decoded data, compiled kernels and classifiers: $IDDPM_CACHE, or the user's cache."""
+    if configured := os.environ.get(CACHE):
+        return Path(configured)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iddpm"
+
+
 NOT_SUCH_ARRAYS = (
     *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError),
     *(zipfile.BadZipFile, zlib.error, RuntimeError),  # RuntimeError: said to be encrypted, or packed in another way

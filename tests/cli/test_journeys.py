@@ -323,7 +323,7 @@ def test_a_signal_waits_for_imports(
     (tmp_path / "slow_to_load.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
     load = importlib.import_module
-    monkeypatch.setattr("iddpm.kernel_build.begin", lambda: None)
+    monkeypatch.setattr("iddpm.kernels.build.begin", lambda: None)
     monkeypatch.setattr("importlib.import_module", lambda name: load("slow_to_load"))
     try:
         assert main(["plan", "runs/a"]) == code

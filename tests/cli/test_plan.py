@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from iddpm.cli import plan as command
+from iddpm.cli.commands import plan as command
 from iddpm.cli.main import main
 from iddpm.errors import UserError
+from iddpm.few_steps.plan import StoredPlan
 from iddpm.files import locked
-from iddpm.plans import StoredPlan
 from tests.cli.test_journeys import TINY_FLAGS
 
 FEW = ["--count", "40", "--batch-size", "20", "--device", "cpu"]
@@ -147,7 +147,7 @@ def test_the_same_plan_is_not_made_twice(
     whole = as_json(capsys, "plan", run, *FEW)
     before = (run / "plan.npz").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("iddpm.plans.jump_statistics", None)
+        patch.setattr("iddpm.few_steps.plan.jump_statistics", None)
         assert as_json(capsys, "plan", run, *FEW) == whole
         shorter = as_json(capsys, "plan", run, *FEW, "--longest", "5")
     assert shorter["bits_per_dim"] == whole["bits_per_dim"][:5]

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from iddpm import judging
-from iddpm.cli.kept_study import KeptStudy
 from iddpm.cli.main import main
 from iddpm.data.dataset import Levels
-from iddpm.experiments import few_steps
+from iddpm.evaluation import images as judging
+from iddpm.few_steps import study as few_steps
+from iddpm.few_steps.kept import KeptStudy
 from iddpm.files import locked
 from tests.cli.test_journeys import TINY_FLAGS
 from tests.cli.test_plan import as_json

@@ -7,11 +7,11 @@ import warnings
 import pytest
 import torch
 
-from iddpm.evaluation.frechet import frechet_distance
-from iddpm.evaluation.inception_score import inception_score
-from iddpm.evaluation.kernel import kernel_distance
-from iddpm.evaluation.manifolds import manifolds
-from iddpm.evaluation.moments import Moments
+from iddpm.evaluation.metrics.frechet import frechet_distance
+from iddpm.evaluation.metrics.inception_score import inception_score
+from iddpm.evaluation.metrics.kernel import kernel_distance
+from iddpm.evaluation.metrics.manifolds import manifolds
+from iddpm.evaluation.metrics.moments import Moments
 
 with warnings.catch_warnings(action="ignore"):
     pytest.importorskip("torch_fidelity", reason="the extra `evaluation` is not installed")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from iddpm.errors import UserError
-from iddpm.evaluation.inception_score import InceptionScore
-from iddpm.evaluation.moments import Moments
+from iddpm.evaluation.metrics.inception_score import InceptionScore
+from iddpm.evaluation.metrics.moments import Moments
 from iddpm.evaluation.scores import Scores, score_sets
 from iddpm.evaluation.statistics import Statistics
 

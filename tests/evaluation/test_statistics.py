@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from iddpm.errors import UserError
-from iddpm.evaluation.frechet import frechet_distance
-from iddpm.evaluation.inception_score import InceptionScore
-from iddpm.evaluation.moments import Moments
+from iddpm.evaluation.metrics.frechet import frechet_distance
+from iddpm.evaluation.metrics.inception_score import InceptionScore
+from iddpm.evaluation.metrics.moments import Moments
 from iddpm.evaluation.statistics import Statistics, is_statistics, refuse_other_features, refuse_other_images
 
 MANIFEST: dict[str, Any] = {

@@ -15,28 +15,27 @@ from PIL import Image
 
 from iddpm.build import build_network
 from iddpm.checkpoints.run import RunDirectory
-from iddpm.cli import reproduce
+from iddpm.cli.commands import reproduce
 from iddpm.cli.main import main
 from iddpm.config import Config, DataConfig, NetworkConfig
 from iddpm.errors import DivergedError
-from iddpm.experiments import (
+from iddpm.experiments import measures
+from iddpm.experiments.catalogue import EXPERIMENTS
+from iddpm.experiments.data import fingerprint, opened
+from iddpm.experiments.diffusion_run import DiffusionRun, flags
+from iddpm.experiments.experiment import Cell, Label, Outcome
+from iddpm.experiments.names import NAMES
+from iddpm.experiments.page import plain, write
+from iddpm.experiments.paper import (
     ablation,
     bound_by_step,
     gradient_noise,
     likelihood,
-    measures,
-    rivals,
     scaling,
     schedules,
-    steps,
 )
-from iddpm.experiments.catalogue import EXPERIMENTS
-from iddpm.experiments.diffusion_run import DiffusionRun, flags
-from iddpm.experiments.experiment import Cell, Label, Outcome
-from iddpm.experiments.gan_run import GanRun
-from iddpm.experiments.names import NAMES
-from iddpm.experiments.opened import fingerprint, opened
-from iddpm.experiments.page import plain, write
+from iddpm.experiments.rivals import learner as rivals
+from iddpm.experiments.rivals.gan_run import GanRun
 from iddpm.experiments.scales import Scale, paper, quiet, scale_of, small, tiny, varied
 from iddpm.experiments.store import Store
 from iddpm.experiments.verdicts import over_settings
@@ -74,7 +73,7 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> Scale:
         likelihood, "SIZES", {"tiny": {kind: likelihood.Settings(8, 1, 2e-3) for kind in ("PixelCNN", "transformer")}}
     )
     monkeypatch.setattr(schedules, "SKIPPED", (0.0, 0.2))
-    monkeypatch.setattr(steps, "COUNTS", {"tiny": (2, 3, 4, 5, 6, 7)})
+    monkeypatch.setattr(sampling_speed, "COUNTS", {"tiny": (2, 3, 4, 5, 6, 7)})
     monkeypatch.setattr(measures, "REFERENCE", 200)
     monkeypatch.setattr(measures, "SHORT", 20)
     monkeypatch.setattr(scaling, "FEWEST", 100)
@@ -147,7 +146,7 @@ def test_names_are_those_of_the_catalogue() -> None:
 @pytest.mark.parametrize("scale", [tiny(), small(), paper()])
 def test_a_printed_command_makes_the_very_run(scale: Scale) -> None:
     from iddpm.cli.arguments import parse
-    from iddpm.cli.train import TrainArguments, starting_point
+    from iddpm.cli.commands.train import TrainArguments, starting_point
 
     for objective in ("L_simple", "L_vlb"):
         config = varied(scale.base, schedule="linear", objective=objective, seed=3)  # type: ignore[arg-type]

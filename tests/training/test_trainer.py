@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import multiprocessing
 
+from iddpm.acceleration import choose_device
 from iddpm.config import Config
 from iddpm.data import open_source, scale
 from iddpm.errors import DivergedError, UserError
-from iddpm.networks import native
+from iddpm.kernels.library import disabled, unavailable
 from iddpm.training.averages import Averages
 from iddpm.training.batches import Ahead, batch_indices
-from iddpm.training.processes import choose_device
 from iddpm.training.records import Records, Window
 from iddpm.training.trainer import StepResult, Trainer
 from tests.training.tiny import tiny
@@ -133,11 +133,11 @@ def test_late_checks_change_no_number() -> None:
         assert torch.equal(tensor, late.network.state_dict()[name]), name
 
 
-@pytest.mark.skipif(native.unavailable() is not None, reason="no compiler here")
+@pytest.mark.skipif(unavailable() is not None, reason="no compiler here")
 def test_training_with_kernels_equals_training_without() -> None:
     config = tiny(training={"learning_rate": 1e-4, "warmup_steps": 0})
     ours = trained(config, steps=20).raw_model()
-    with native.disabled():
+    with disabled():
         theirs = trained(config, steps=20).raw_model()
     for name, tensor in theirs.network.state_dict().items():
         torch.testing.assert_close(ours.network.state_dict()[name], tensor, rtol=0, atol=1e-4, msg=name)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from iddpm.diffusion.respacing import Stride
     from iddpm.diffusion.reverse import Clip
     from iddpm.diffusion.variances import VarianceChoice
+    from iddpm.few_steps.plan import StoredPlan
     from iddpm.model import Model
-    from iddpm.plans import StoredPlan
 
 StrideName = Literal["uniform", "ddim", "quadratic", "planned"]
 VarianceName = Literal["model", "fixed_small", "fixed_large", "analytic", "calibrated", "jacobian"]
@@ -111,7 +111,7 @@ def chosen_variance(model: Model, path: str, name: VarianceName, *, clip: Clip, 
 
 def fitting_plan(model: Model, path: str, *, clip: Clip) -> StoredPlan:
     """The plan of the model at `path`. UserError where there is none, or one of something else."""
-    from iddpm.plans import StoredPlan
+    from iddpm.few_steps.plan import StoredPlan
 
     plan = StoredPlan.load(plan_path(path))
     plan.check(model, plan_path(path), clip=clip)

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
-from iddpm import kernel_build
 from iddpm.errors import DivergedError, UserError
+from iddpm.kernels import build
 
 COMMANDS = {
     "train": "train a model, or go on training one",
@@ -83,8 +83,8 @@ def _run(given: list[str]) -> int:
         # program that all but stops them. Spinning less costs a tenth of the speed on an idle machine.
         os.environ.setdefault("GOMP_SPINCOUNT", "40000")
         if given[0] in WITH_NETWORKS and not {"-h", "--help"} & set(given):
-            kernel_build.begin()  # while torch loads
-        command = importlib.import_module(f"iddpm.cli.{given[0]}")
+            build.begin()  # while torch loads
+        command = importlib.import_module(f"iddpm.cli.commands.{given[0]}")
         code: int = command.run(given[1:])
         return code
     except UserError as error:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def load_for_use(path: str, weights: str | None, preset_name: str | None, device: str) -> Model:
     """The model at `path` on its device; UserError for one that cannot be had."""
+    from iddpm.acceleration import choose_device
     from iddpm.checkpoints.run import load
-    from iddpm.training.processes import choose_device
 
     chosen = choose_device(device)
     config = None if preset_name is None else preset(preset_name)

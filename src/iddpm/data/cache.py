@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -15,16 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iddpm.data.dataset import Levels
+from iddpm.files import cache_folder
 
 CACHE_VERSION = 1
-
-
-def cache_folder() -> Path:
-    """Where decoded data is kept: $IDDPM_CACHE, or `iddpm` in the user's cache."""
-    configured = os.environ.get("IDDPM_CACHE")
-    if configured:
-        return Path(configured)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iddpm"
 
 
 class CacheEntry:

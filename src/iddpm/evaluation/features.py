@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -15,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from iddpm.config import DatasetSpec
 from iddpm.evaluation.classifier import VERSION, Classifier, Labelled, Progress, train_classifier
 from iddpm.files import replacing
+from iddpm.networks.hashing import hash_of
 
 Levels = NDArray[np.unsignedinteger[Any]]
 
@@ -104,12 +104,3 @@ class ClassifierFeatures(FeatureNetwork):
     def embed(self, items: Levels, levels: int) -> Embedded:
         features = self._network.embed(torch.from_numpy(items.astype(np.float32)) / (levels - 1))
         return Embedded(features, self._network.classes(features.relu()))
-
-
-def hash_of(network: nn.Module) -> str:
-    """16 hexadecimal digits of all that a network has learned."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from iddpm.errors import UserError
-from iddpm.evaluation.features import Embedded, FeatureNetwork, Levels, hash_of
+from iddpm.evaluation.features import Embedded, FeatureNetwork, Levels
+from iddpm.networks.hashing import hash_of
 
 SPATIAL_CHANNELS = 7
 """Of the 17x17 map that sFID looks at: 2,023 numbers, about as many as FID's (Nash et al. 2021)."""

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from iddpm.errors import UserError
-from iddpm.evaluation.frechet import extrapolated_distance, frechet_distance
-from iddpm.evaluation.jackknife import GROUPS, Values, jackknife
-from iddpm.evaluation.kernel import kernel_distance, same_distribution, squared_discrepancy
-from iddpm.evaluation.manifolds import manifolds
-from iddpm.evaluation.moments import Moments
+from iddpm.evaluation.metrics.frechet import extrapolated_distance, frechet_distance
+from iddpm.evaluation.metrics.jackknife import GROUPS, Values, jackknife
+from iddpm.evaluation.metrics.kernel import kernel_distance, same_distribution, squared_discrepancy
+from iddpm.evaluation.metrics.manifolds import manifolds
+from iddpm.evaluation.metrics.moments import Moments
 from iddpm.evaluation.statistics import Statistics
 
 FEWEST = 100

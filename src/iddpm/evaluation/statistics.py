@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from iddpm.errors import UserError
-from iddpm.evaluation.inception_score import InceptionScore
-from iddpm.evaluation.moments import Moments
+from iddpm.evaluation.metrics.inception_score import InceptionScore
+from iddpm.evaluation.metrics.moments import Moments
 from iddpm.files import NOT_SUCH_ARRAYS, replacing
 
 FORMAT = 2

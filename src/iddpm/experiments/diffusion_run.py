@@ -10,15 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from iddpm.acceleration import choose_device
 from iddpm.checkpoints.run import RunDirectory, load, step_of
 from iddpm.config import Config, DatasetSpec, Section, TrainingConfig
 from iddpm.errors import DivergedError
+from iddpm.experiments.data import fingerprint, opened, spec_of
 from iddpm.experiments.experiment import JSON, Progress, Subject
-from iddpm.experiments.opened import fingerprint, opened, spec_of
 from iddpm.model import Model
 from iddpm.speed import count_flops
 from iddpm.training import Session, Stepped, Working
-from iddpm.training.processes import choose_device
 from iddpm.training.records import Records
 
 

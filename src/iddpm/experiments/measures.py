@@ -12,23 +12,23 @@ import numpy as np
 from iddpm.config import DataConfig
 from iddpm.data import Dataset
 from iddpm.data.dataset import Rows
+from iddpm.data.places import Places
 from iddpm.data.scikit import Crops
 from iddpm.diffusion.variances import FixedVariance
-from iddpm.estimation import estimate_bound
 from iddpm.evaluation.classifier import VERSION as CLASSIFIER
 from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures, FeatureNetwork
+from iddpm.evaluation.images import ImageSet, collect, default_features, images_of_data, images_of_model
 from iddpm.evaluation.scores import Scores, distance, score_sets
 from iddpm.evaluation.statistics import Statistics
+from iddpm.experiments.data import fingerprint, opened
 from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import JSON, Measure, Progress, Subject, digest
-from iddpm.experiments.opened import fingerprint, opened
-from iddpm.experiments.places import Places
 from iddpm.experiments.store import claimed
-from iddpm.judging import ImageSet, collect, default_features, images_of_data, images_of_model
 from iddpm.model import Model
 from iddpm.sampling import SamplerName, SamplerOptions
-from iddpm.scoring import Score, ScoreSum, score_batches
+from iddpm.scoring.budget import estimate_bound
+from iddpm.scoring.whole import Score, ScoreSum, score_batches
 
 SHORT = 250
 """Steps of a chain that is taken whole: estimating its bound takes as long."""
@@ -209,7 +209,7 @@ def _own_classifier(train: Dataset) -> bool:
 
 
 def _pretrained() -> FeatureNetwork:
+    from iddpm.acceleration import choose_device
     from iddpm.evaluation.pretrained import open_pretrained
-    from iddpm.training.processes import choose_device
 
     return open_pretrained("inception", None, choose_device("auto"))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from iddpm.config import Config, DataConfig, DatasetSpec, NetworkConfig, ObjectiveConfig, TrainingConfig
+from iddpm.experiments.data import opened
 from iddpm.experiments.names import ScaleName
-from iddpm.experiments.opened import opened
 from iddpm.presets import preset
 
 TINY_SIDE = 8

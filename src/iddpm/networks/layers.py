@@ -6,7 +6,8 @@ import math
 
 from torch import Tensor, nn
 
-from iddpm.networks.native import TransformedWeights, conv3x3, norm_silu
+from iddpm.kernels.convolution import TransformedWeights, conv3x3
+from iddpm.kernels.norm_silu import norm_silu
 
 CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {
     1: nn.Conv1d,
@@ -33,7 +34,7 @@ def convolution(
 
 
 class Convolution3x3(nn.Conv2d):
-    """torch's, with stride 1 and a border of zeros, by `native.conv3x3`."""
+    """torch's, with stride 1 and a border of zeros, by `kernels.convolution.conv3x3`."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)

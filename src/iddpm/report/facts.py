@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from iddpm.data import Splits, quantize
 from iddpm.data.dataset import Dataset, Levels
-from iddpm.evaluation.neighbours import nearest
-from iddpm.experiments.baselines import baselines
+from iddpm.evaluation.metrics.neighbours import nearest
 from iddpm.files import replacing, write_json
 from iddpm.model import Model
+from iddpm.report.baselines import baselines
 from iddpm.report.quality import judge, samples_needed
 from iddpm.sampling import SamplerOptions, sample_batches, sample_conditions
-from iddpm.scoring import ScoreSum, score_batches
+from iddpm.scoring.whole import ScoreSum, score_batches
 
 FORMAT = 2
 

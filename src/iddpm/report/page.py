@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from iddpm.checkpoints.run import RunDirectory
-from iddpm.evaluation.rounding import rounded
+from iddpm.evaluation.metrics.rounding import rounded
 from iddpm.model import Model
 from iddpm.pictures import grid
 from iddpm.report import figures

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from iddpm.data import ArrayDataset, Dataset, Splits
-from iddpm.data.cache import cache_folder
 from iddpm.data.dataset import Levels
 from iddpm.evaluation.features import ClassifierFeatures, FeatureNetwork
+from iddpm.evaluation.images import collect, images_of_data, result_of
 from iddpm.evaluation.scores import FEWEST, Scores, score_sets
 from iddpm.evaluation.statistics import Statistics
-from iddpm.judging import collect, images_of_data, result_of
+from iddpm.files import cache_folder
 
 
 def samples_needed(splits: Splits, most: int) -> int:

@@ -20,7 +20,7 @@ from iddpm.errors import UserError
 from iddpm.model import Model
 from iddpm.pictures import save_grid
 from iddpm.sampling import SamplerOptions, sample_batches, sample_conditions
-from iddpm.scoring import Score, ScoreSum, score_batches
+from iddpm.scoring.whole import Score, ScoreSum, score_batches
 from iddpm.training.batches import Ahead, batch_indices
 from iddpm.training.processes import Processes
 from iddpm.training.records import Records, Window

@@ -1,0 +1,221 @@
+"""`iddpm evaluate SAMPLES`: how good samples are, with error bars and all that is needed to compare the figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from iddpm.cli.arguments import check_least, not_default, parse
+from iddpm.cli.data_flags import NamedData, ReadingArguments, Split, check_named, is_model, is_run, open_named
+from iddpm.cli.feature_flags import Features, network_for, network_of
+from iddpm.cli.model_flags import DrawingArguments
+from iddpm.cli.progress import ProgressStages, say
+from iddpm.errors import UserError
+from iddpm.evaluation.results import evaluation_lines
+
+if TYPE_CHECKING:
+    from iddpm.evaluation.features import FeatureNetwork
+    from iddpm.evaluation.images import ImageSet
+    from iddpm.evaluation.statistics import Statistics
+
+FOR_ALL_SAMPLES = {"batch_size", "device"}
+"""Fields of `DrawingArguments` that mean something for samples that are there already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateArguments:
+    """What to judge, and against what."""
+
+    samples: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SAMPLES")]]
+    """A run or another model (samples are drawn as they are needed), a folder or zip of images, or an npz."""
+    reference: str | None = None
+    """A file by iddpm reference, or data: a run, a preset's name, a folder or zip, an npz. None takes the run's own."""
+    split: Split | None = None
+    """Which part of the reference. None takes the training part of a run's or a preset's data, all of other data."""
+    count: int | None = None
+    """How many samples. None takes all there are; of a model as many as the reference has, and 50 thousand at most."""
+    features: Features | None = None
+    """Whose features. None takes classifier for data with classes below 32 pixels, inception for other."""
+    feature_weights: str | None = None
+    """The network's file of weights (dinov2: a folder laid out as torch's hub). None looks in torch's hub."""
+    out: str | None = None
+    """Where to keep the result for iddpm compare: NAME.json."""
+    json: bool = False
+    """Print the result as one JSON object."""
+    drawing: Annotated[DrawingArguments, tyro.conf.arg(name="")] = DrawingArguments()  # noqa: RUF009
+    reading: Annotated[ReadingArguments, tyro.conf.arg(name="")] = ReadingArguments()  # noqa: RUF009
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(EvaluateArguments, words, command="evaluate", description="Judge samples against real data.")
+    from iddpm.evaluation.images import result_of
+    from iddpm.evaluation.scores import Scores, check_count, score_sets
+    from iddpm.evaluation.statistics import refuse_other_images
+    from iddpm.files import write_json
+
+    _check(arguments)
+    reference, data = _reference(arguments)
+    samples = _samples(arguments, reference, data)
+    check_count(samples.count, "samples")
+    check_count(reference.count, "reference")
+    refuse_other_images(samples.images, reference.images)
+    network = _network(arguments, samples, reference, data)
+    with ProgressStages() as stages:
+        real = reference.looked_at(network, stages)
+        generated = samples.looked_at(network, stages)
+        for news in score_sets(generated, real):
+            if isinstance(news, Scores):
+                result = result_of(news, generated.manifest, real.manifest, seed=0)
+            else:
+                stages.update("scoring", *news)
+    if arguments.out is not None:
+        write_json(Path(arguments.out), result)
+    print(json.dumps(result) if arguments.json else "\n".join(evaluation_lines(result)))
+    return 0
+
+
+def _check(arguments: EvaluateArguments) -> None:
+    """UserError for what can be told to be wrong before any work."""
+    from iddpm.evaluation.scores import check_count
+    from iddpm.files import check_place
+
+    check_least(arguments, count=1)
+    arguments.drawing.check()
+    if arguments.count is not None:
+        check_count(arguments.count, "samples")
+    if arguments.out is not None:
+        if Path(arguments.out).suffix != ".json":
+            raise UserError(f"--out: {arguments.out} must be called NAME.json")
+        check_place(Path(arguments.out), "--out")
+    unused = [name for name in not_default(arguments.drawing) if name not in FOR_ALL_SAMPLES]
+    if unused and not is_model(arguments.samples):
+        raise UserError(f"--{unused[0].replace('_', '-')}: {arguments.samples} is no model to draw from; leave it out")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two sets: images that are still to be looked at, or what is known of others already."""
+
+    what: str
+    source: ImageSet | Statistics
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """What its manifest says of its images."""
+        from iddpm.evaluation.images import ImageSet
+
+        return self.source.images if isinstance(self.source, ImageSet) else self.source.manifest["images"]
+
+    @property
+    def count(self) -> int:
+        """How many images it has."""
+        from iddpm.evaluation.images import ImageSet
+
+        count: int = self.source.count if isinstance(self.source, ImageSet) else self.images["count"]
+        return count
+
+    def looked_at(self, network: FeatureNetwork, stages: ProgressStages) -> Statistics:
+        """Its statistics. UserError where they are known and another network's."""
+        from iddpm.evaluation.images import collect
+        from iddpm.evaluation.statistics import Statistics, refuse_other_features
+
+        if isinstance(self.source, Statistics):
+            refuse_other_features({"features": network.manifest()}, self.source.manifest)
+            return self.source
+        for news in collect(self.source, network):
+            if isinstance(news, Statistics):
+                return news
+            stages.update(self.what, news, self.source.rounds)
+        raise AssertionError("looking at images ended without statistics")
+
+
+def _stored(name: str) -> Statistics | None:
+    """The statistics in a file, if it is one of those."""
+    from iddpm.evaluation.statistics import Statistics, is_statistics
+
+    path = Path(name).expanduser()
+    return Statistics.load(path) if path.suffix == ".npz" and path.is_file() and is_statistics(path) else None
+
+
+def _reference(arguments: EvaluateArguments) -> tuple[Side, NamedData | None]:
+    """The reference, and the data that it is, if it is not a file of statistics."""
+    from iddpm.evaluation.images import images_of_data
+
+    name = arguments.reference
+    if name is None:
+        if not is_run(arguments.samples):
+            check_named(arguments.samples, "SAMPLES")
+            raise UserError(
+                "--reference: is needed for samples that are no run; give data, or what iddpm reference wrote"
+            )
+        name = arguments.samples
+    known = _stored(name)
+    if known is not None:
+        if arguments.split is not None:
+            raise UserError(f"--split: {name} is what iddpm reference has made of one part; leave it out")
+        return Side("reference", known), None
+    data = open_named(name, "--reference", arguments.reading, arguments.split)
+    images = images_of_data(data.dataset, data.what, batch_size=arguments.drawing.batch_size)
+    return Side(f"looking at {images.count} real images, in batches", images), data
+
+
+def _samples(arguments: EvaluateArguments, reference: Side, data: NamedData | None) -> Side:
+    """The samples: of a file, still to be drawn, or still to be read."""
+    from iddpm.config import DatasetSpec
+    from iddpm.evaluation.images import images_of_data, in_levels
+
+    known = _stored(arguments.samples)
+    if known is not None:
+        return Side("samples", known)
+    shape = reference.images
+    spec = DatasetSpec(channels=shape["channels"], size=tuple(shape["size"]), levels=shape["levels"])
+    if is_model(arguments.samples):
+        drawn = _drawn(arguments, reference.count, data)
+        return Side(f"drawing {drawn.count} samples, in steps of a batch", in_levels(drawn, spec.levels))
+    named = open_named(arguments.samples, "SAMPLES", arguments.reading, "all", like=spec)
+    images = images_of_data(named.dataset, named.what, count=arguments.count, batch_size=arguments.drawing.batch_size)
+    return Side(f"looking at {images.count} samples, in batches", in_levels(images, spec.levels))
+
+
+def _drawn(arguments: EvaluateArguments, most: int, data: NamedData | None) -> ImageSet:
+    """Samples of a model, drawn when they are looked at."""
+    from iddpm.evaluation.images import MOST_SAMPLES, images_of_model
+    from iddpm.sampling import sample_conditions
+
+    drawing = arguments.drawing
+    model = drawing.load(arguments.samples)
+    count = arguments.count or min(most, MOST_SAMPLES)
+    conditions = None
+    if model.config.network.low_resolution is not None:
+        data = data or open_named(arguments.samples, "SAMPLES", arguments.reading, "train")
+        conditions = sample_conditions(model, data.dataset, count)
+    options = drawing.options(model, arguments.samples)
+    calls = -(-count // drawing.batch_size) * len(model.diffusion.strided(options.steps).schedule)
+    model.accelerate(calls=calls, precision=drawing.precision, compile=drawing.compile, tell=say)
+    return images_of_model(
+        model,
+        options,
+        {"source": arguments.samples},
+        count=count,
+        seed=drawing.seed,
+        conditions=conditions,
+        batch_size=drawing.batch_size,
+    )
+
+
+def _network(arguments: EvaluateArguments, samples: Side, reference: Side, data: NamedData | None) -> FeatureNetwork:
+    """The network that looks at both: a known side's, or the one that suits the data."""
+    from iddpm.evaluation.statistics import Statistics
+
+    choice = (arguments.features, arguments.feature_weights, arguments.drawing.device)
+    for side in (reference, samples):
+        if isinstance(side.source, Statistics):
+            return network_of(side.source, *choice)
+    assert data is not None
+    return network_for(*choice, data)

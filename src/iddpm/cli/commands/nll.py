@@ -1,0 +1,214 @@
+"""`iddpm nll MODEL`: bits/dim of data under a model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from iddpm.cli.arguments import check_least, parse
+from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance, told_steps
+from iddpm.cli.models import load_for_use
+from iddpm.cli.progress import ProgressLine, counted, say
+from iddpm.config import Compile, Precision
+from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from iddpm.data import Dataset
+    from iddpm.diffusion.respacing import Stride
+    from iddpm.diffusion.reverse import Clip
+    from iddpm.diffusion.variances import VarianceChoice
+    from iddpm.model import Model
+
+
+@dataclass(frozen=True)
+class NllArguments:
+    """What to score, and how."""
+
+    model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
+    """A run, one of its checkpoints, or a file of weights."""
+    data: str | None = None
+    """Another data source than the model's own: folder:PATH, zip:PATH, npz:PATH ... (all of it is scored)."""
+    split: Literal["validation", "train"] | None = None
+    """Which part of the model's own data. None takes validation."""
+    count: int | None = None
+    """Score the first so many items. None scores all, each exactly once."""
+    steps: str | None = None
+    """Steps of the chain: "50", sections "10,15,20", "ddim50" or "quadratic50". None takes all: the paper's figure."""
+    stride: StrideName | None = None
+    """Which of them. None takes those of iddpm plan where there is a plan, and uniform ones elsewhere."""
+    error: float | None = None
+    """Estimate from few terms, drawn at random, until the 95 % interval is within so many bits/dim: 0.01, say."""
+    seed: int = 0
+    """Of the noise: item i depends on the seed and on i alone."""
+    variance: VarianceName = "model"
+    """Of the reverse process: the model's own, a fixed one, what iddpm plan found, or the Jacobian's."""
+    clip: bool = True
+    """Bound predictions of x_0 to the range of the data, as the authors do."""
+    threshold: float | None = None
+    """Bound them by dynamic thresholding at this quantile. None cuts at the range of the data."""
+    weights: str | None = None
+    """raw, ema, or the rate of an average. None takes the first average."""
+    preset: str | None = None
+    """What the model is, for released files that do not say so."""
+    batch_size: int = 128
+    """Items scored at once."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Precision = "float32"
+    """What the network computes in: float32 rounds nothing, tf32 and bfloat16 are faster and shift the figure."""
+    compile: Compile = "auto"
+    """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
+    json: bool = False
+    """Print one JSON object, with every term."""
+
+
+def run(words: Sequence[str]) -> int:
+    """The command."""
+    arguments = parse(NllArguments, words, command="nll", description="Score data in bits/dim, term by term.")
+    check_least(arguments, batch_size=1, seed=0)
+    model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
+    clip = chosen_clip(arguments.clip, arguments.threshold)
+    data, name = _data(model, arguments)
+    variance = chosen_variance(model, arguments.model, arguments.variance, clip=clip, seed=arguments.seed)
+    steps = chosen_steps(
+        model, arguments.model, arguments.steps, arguments.stride, clip=clip, variance=arguments.variance
+    )
+    diffusion = model.diffusion.strided(steps)
+    if arguments.error is not None:
+        return _estimate(arguments, model, data, name, steps, clip, variance)
+
+    from iddpm.scoring.whole import ScoreSum, score_batches
+
+    count = len(data) if arguments.count is None else arguments.count
+    work = score_batches(
+        model,
+        data,
+        diffusion,
+        count=count,
+        seed=arguments.seed,
+        clip=clip,
+        variance=variance,
+        batch_size=arguments.batch_size,
+    )
+    total = ScoreSum()
+    calls = -(-count // arguments.batch_size) * len(diffusion.schedule)
+    model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
+    with ProgressLine("scoring", calls) as line:
+        for done, bound in enumerate(work, 1):
+            if bound is not None:
+                total.add(bound)
+            line.update(done)
+    score = total.result(diffusion)
+    if arguments.json:
+        facts = {
+            "data": name,
+            "steps": len(score.terms),
+            "timesteps": diffusion.schedule.timesteps.tolist(),
+            "clip": clip,
+            "variance": arguments.variance,
+            "seed": arguments.seed,
+        }
+        print(json.dumps({**facts, "weights": model.weights, "levels": model.spec.levels, **asdict(score)}))
+        return 0
+    print(f"bits/dim  {score.total.mean:.4f} +- {score.total.error:.4f}")
+    for part, estimate in (("prior", score.prior), ("kl", score.kl), ("decoder", score.decoder)):
+        print(f"  {part:<7} {estimate.mean:.4f} +- {estimate.error:.4f}")
+    print(
+        f"on {counted(score.count, 'item')} of {name} in {model.spec.levels} levels,"
+        f" {told_steps(steps, len(score.terms))}, {model.weights} weights{_told_changes(arguments)}"
+    )
+    return 0
+
+
+def _estimate(
+    arguments: NllArguments,
+    model: Model,
+    data: Dataset,
+    name: str,
+    stride: Stride | None,
+    clip: Clip,
+    variance: VarianceChoice | None,
+) -> int:
+    """What `--error` asks for."""
+    from iddpm.scoring.budget import estimate_bound, least_evaluations
+
+    assert arguments.error is not None
+    if not 0 < arguments.error < math.inf:
+        raise UserError(f"--error: must be above 0 and finite, got {arguments.error:g}; 0.01 bits/dim is usual")
+    diffusion = model.diffusion.strided(stride)
+    items, steps = len(data) if arguments.count is None else arguments.count, len(diffusion.schedule)
+    if 0 < items * steps < least_evaluations(steps, items):
+        whole = f"the whole bound of {counted(items, 'item')} in {counted(steps, 'step')}"
+        raise UserError(f"--error: {whole} takes less; leave --error out")
+    model.accelerate(calls=100, precision=arguments.precision, compile=arguments.compile, tell=say)
+    work = estimate_bound(
+        model,
+        data,
+        diffusion,
+        error=arguments.error,
+        count=arguments.count,
+        seed=arguments.seed,
+        clip=clip,
+        variance=variance,
+        batch_size=arguments.batch_size,
+    )
+    with ProgressLine("estimating", 1) as line:
+        for found in work:
+            line.note(f"{found.mean:.4f} +- {found.half_width:.4f} after {found.evaluations} evaluations")
+    if found.half_width > arguments.error:
+        say(f"nll: within {found.half_width:.4f}; more would take as long as the whole bound (leave --error out)")
+    if arguments.json:
+        facts = {
+            "data": name,
+            "steps": len(diffusion.schedule),
+            "timesteps": diffusion.schedule.timesteps.tolist(),
+            "clip": clip,
+            "variance": arguments.variance,
+            "seed": arguments.seed,
+        }
+        print(json.dumps({**facts, "weights": model.weights, "levels": model.spec.levels, **asdict(found)}))
+        return 0
+    print(f"bits/dim  {found.mean:.4f} +- {found.half_width:.4f} (95 % interval of the mean over these items)")
+    print(
+        f"on {counted(found.count, 'item')} of {name} in {model.spec.levels} levels, {told_steps(stride, steps)},"
+        f" {model.weights} weights{_told_changes(arguments)}; {found.evaluations} evaluations of the network, where"
+        f" the whole bound takes {found.of_all}"
+    )
+    return 0
+
+
+def _told_changes(arguments: NllArguments) -> str:
+    """What makes the figure another one than the model's own."""
+    changes = "" if arguments.variance == "model" else f", {arguments.variance} variance"
+    if arguments.threshold is not None:
+        return f"{changes}, clipping at the quantile {arguments.threshold:g}"
+    return changes if arguments.clip else f"{changes}, no clipping"
+
+
+def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
+    from iddpm.cli.data_flags import open_with_progress
+
+    own = model.config.data
+    if arguments.data is not None:
+        if arguments.split is not None:
+            raise UserError(f"--split: {arguments.split} is a part of the model's own data; leave it or --data out")
+        settings: dict[str, object] = {"source": arguments.data, "validation": 0.0, "num_classes": None}
+        if not arguments.data.startswith(("npz:", "npy:")):
+            settings["levels"] = None  # images and the built-in data have their own
+        if arguments.data in ("digits", "photos"):
+            settings |= {"channels": None, "size": None}
+        try:
+            return open_with_progress(own.model_copy(update=settings)).train, arguments.data
+        except UserError as error:
+            raise UserError(str(error).replace("--data.source", "--data").replace("data.source:", "--data:")) from None
+    splits = open_with_progress(own)
+    part = arguments.split or "validation"
+    chosen = splits.validation if part == "validation" else splits.train
+    if chosen is None:
+        raise UserError("--split: the model's data has no validation part; use --split train or --data")
+    return chosen, f"{own.source} ({part})"

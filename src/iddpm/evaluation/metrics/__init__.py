@@ -1,0 +1,1 @@
+"""Scores of features, a file each. Nothing here knows a model."""
