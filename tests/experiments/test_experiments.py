@@ -31,6 +31,7 @@ from iddpm.experiments.paper import (
     bound_by_step,
     gradient_noise,
     likelihood,
+    sampling_speed,
     scaling,
     schedules,
 )
