@@ -1,5 +1,6 @@
 # make demo: train on real digits, sample, score, and write runs/demo/report.html (minutes on two CPU cores)
-# make test: lint, strict types, import layers and the whole test suite
+# make test: lint, strict types, import layers and the whole test suite (five minutes on two cores)
+# make quick: lint, and the tests that are not marked slow (under a minute)
 # make benchmark: speed beside diffusers and denoising-diffusion-pytorch, to docs/results/speed.md (a quarter of an hour)
 # make env:  just the environment, .venv, with .venv/bin/iddpm in it
 
@@ -7,18 +8,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+# A worker for every core, which takes tests from another when it has none left.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: env demo benchmark test lint types layers unit clean
+.PHONY: env demo benchmark test quick lint types layers unit clean
 
 env: $(VENV)/.installed
 
 # The environment is made anew whenever the locked dependencies change.
-$(VENV)/.installed: requirements.lock pyproject.toml
+$(VENV)/.installed: requirements.lock requirements-alone.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "iddpm needs Python 3.11 or newer, and $(PYTHON) is older; try: make env PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps -e .
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps -r requirements-alone.lock -e .
 	@touch $@
 
 demo: env
@@ -26,13 +30,14 @@ demo: env
 	@$(BIN)/iddpm report runs/demo
 
 benchmark: env
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
-	  diffusers==0.42.1 accelerate einops ema-pytorch==0.8.3
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps \
-	  denoising-diffusion-pytorch==2.3.4
+	$(PIP) diffusers==0.42.1 accelerate einops ema-pytorch==0.8.3
+	$(PIP) --no-deps denoising-diffusion-pytorch==2.3.4
 	$(BIN)/python -W ignore -m benchmarks.compare
 
 test: env lint types layers unit
+
+quick: env lint
+	$(PYTEST) -m "not slow"
 
 lint: env
 	$(BIN)/ruff check src tests benchmarks
@@ -45,7 +50,7 @@ layers: env
 	$(BIN)/lint-imports --no-cache
 
 unit: env
-	$(BIN)/python -m pytest
+	$(PYTEST) --durations=20
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
