@@ -1,8 +1,11 @@
-"""What the README shows must run."""
+"""What README and the documents say must run, exist, and stand on the pages that they link."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,40 @@ from tests.training.tiny import tiny
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+RESULTS = "docs/results"
+WRITTEN = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md") if (ROOT / name).exists()] + sorted(
+    page for page in (ROOT / "docs").rglob("*.md") if RESULTS not in page.as_posix()
+)
+PAGES = [*WRITTEN, *sorted((ROOT / RESULTS).glob("*.md"))]
+MEASURED = re.compile(r"-?\d[\d,]*(?:\.\d+)? ± \d+(?:\.\d+)?")
+LONGEST_README = 120
+LONGEST_SENTENCE = 36
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(text: str) -> list[str]:
+    """Return the rows of tables and the paragraphs."""
+    paragraphs = re.split(r"\n\s*\n", text)
+    return [block for part in paragraphs for block in (part.splitlines() if part.startswith("|") else [part])]
+
+
+def links(text: str, page: Path) -> list[Path]:
+    """Return the files that a text of this page links."""
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    return [page.parent / target for target in targets if not target.startswith("http")]
+
+
+def unsupported(text: str, page: Path) -> list[str]:
+    """Return the figures "x ± y" of a text that stand on none of the pages of results that it links."""
+    sources = [path.read_text() for path in links(text, page) if RESULTS in path.resolve().as_posix()]
+    return [
+        figure
+        for figure in MEASURED.findall(text)
+        if not any(re.search(rf"(?<![\d.,-]){re.escape(figure)}(?![\d.])", source) for source in sources)
+    ]
 
 
 def test_the_python_example_runs(
@@ -29,25 +66,116 @@ def test_the_python_example_runs(
 
 
 def test_commands_and_presets_exist() -> None:
-    assert set(re.findall(r"^iddpm (\w+)", README, flags=re.MULTILINE)) <= set(COMMANDS)
+    assert set(re.findall(r"^\| `iddpm (\w+)", README, flags=re.MULTILINE)) == set(COMMANDS)
     named = set(re.findall(r"`((?:cifar10|imagenet64|lsun256|upsample256)(?:-\w+)?)`", README))
     assert named == set(PRESETS) - {"digits", "photos"}
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
-def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text()
-    for link in re.findall(r"\]\(([^)#]+)\)", text):
-        if not link.startswith("http"):
-            assert ((ROOT / page).parent / link).exists(), link
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= LONGEST_README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page.read_text(), page):
+        assert target.exists(), target
+
+
+def test_readmes_figures_stand_on_the_pages_beside_them() -> None:
+    page = ROOT / "README.md"
+    assert len(MEASURED.findall(README)) > 10
+    assert [figure for block in blocks(README) for figure in unsupported(block, page)] == []
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_figures_stand_on_a_page_that_is_linked(page: Path) -> None:
+    assert unsupported(page.read_text(), page) == []
+
+
+def test_a_turned_figure_is_noticed() -> None:
+    page = ROOT / "README.md"
+    rows = [block for block in blocks(README) if block.startswith("|") and MEASURED.search(block)]
+    assert rows
+    for row in rows:
+        for figure in MEASURED.findall(row):
+            value, error = figure.split(" ± ")
+            digit = "1" if value[-1] != "1" else "2"
+            assert unsupported(row.replace(figure, f"{value[:-1]}{digit} ± {error}"), page), figure
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_sentences_are_short(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    prose = "\n".join("" if line.startswith(("|", "#", "<!--")) else line for line in text.splitlines())
+    prose = re.sub(r"\]\([^)]*\)", "]", prose).replace("*", "")
+    for paragraph in re.split(r"\n\s*\n|\n(?=\s*- )", prose):
+        for sentence in re.split(r"(?<=[.!?:])\)?\s+", " ".join(paragraph.split())):
+            assert len(sentence.split()) <= LONGEST_SENTENCE, sentence
 
 
 def test_every_equation_is_where_the_documents_say() -> None:
     text = (ROOT / "docs/mathematics.md").read_text()
-    places = re.findall(r"`(\w+\.py)`: ((?:`[\w.]+`(?:, )?)+)", text)
+    places = re.findall(r"`([\w/]+\.py)`: ((?:`[\w.]+`(?:, )?)+)", text)
     assert len(places) > 15
     for file, names in places:
         source = (ROOT / "src/iddpm/diffusion" / file).read_text()
         for name in re.findall(r"`([\w.]+)`", names):
             last = name.split(".")[-1]
             assert re.search(rf"\b(def|class) {last}\b|\b{last}:", source), (file, name)
+
+
+def test_architecture_shows_the_files_of_the_tests() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    shown = re.findall(r"<!-- (tests/extending/\w+\.py) -->\n+```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(shown) == text.count("```python"), "a block without its marker"
+    for file, code in shown:
+        assert code == (ROOT / file).read_text(), file
+    for file in re.findall(r"<!-- (tests/extending/\w+\.py) -->", text):
+        assert file in dict(shown) or not (ROOT / file).exists(), f"{file} is not shown"
+
+
+def test_architecture_lists_the_floors_of_the_linter() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert "```\n" + "\n".join(layers) + "\n```" in (ROOT / "docs/architecture.md").read_text()
+
+
+def test_architecture_names_every_room() -> None:
+    tree = (ROOT / "docs/architecture.md").read_text().split("```")[1]
+    package = ROOT / "src/iddpm"
+    rooms = [path.parent for path in package.rglob("__init__.py") if path.parent != package]
+    missing = [room.relative_to(package).as_posix() for room in rooms if f"{room.name}/" not in tree]
+    assert missing == []
+
+
+def test_decisions_are_all_in_their_index() -> None:
+    folder = ROOT / "docs/decisions"
+    index = (folder / "README.md").read_text()
+    pages = sorted(page for page in folder.glob("*.md") if page.name != "README.md")
+    assert [f"{number:03}" for number in range(1, len(pages) + 1)] == [page.name[:3] for page in pages]
+    for page in pages:
+        title = page.read_text().splitlines()[0].removeprefix("# ")
+        assert f"| [{page.name[:3]}]({page.name}) | {title[5:]} |" in index, page.name
+
+
+def test_reference_is_what_the_code_says() -> None:
+    folder = ROOT / "docs/reference"
+    spec = importlib.util.spec_from_file_location("generate", folder / "generate.py")
+    assert spec is not None and spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = generate
+    spec.loader.exec_module(generate)
+    for page, make in generate.PAGES.items():
+        assert (folder / page).read_text() == make(), f"{page}: run docs/reference/generate.py"
+
+
+@pytest.mark.parametrize("page", [page for page in WRITTEN if page.parent.name != "reference"], ids=name_of)
+def test_flags_exist(page: Path) -> None:
+    commands = (ROOT / "docs/reference/commands.md").read_text()
+    fields = set(re.findall(r"^\| `([\w.]+)`", (ROOT / "docs/reference/configuration.md").read_text(), re.MULTILINE))
+    sections = dict(re.findall(r"^## iddpm (\w+)\n(.*?)(?=^## |\Z)", commands, re.MULTILINE | re.DOTALL))
+    for command, words in re.findall(r"\biddpm (\w+)([^\n`#|>]*)", page.read_text()):
+        for flag in re.findall(r"(?<!\S)--([a-z][\w.-]*)", words if command in sections else ""):
+            own = re.search(rf"`[^`]*--{re.escape(flag)}\b[^`]*`", sections[command])
+            field = command == "train" and flag.replace("no-", "").replace("-", "_") in fields
+            assert own or field or flag == "help", f"iddpm {command} --{flag}"

@@ -100,7 +100,7 @@ def is_worth_compiling(compile: Compile, device: torch.device, calls: int) -> bo
     """Whether torch's compiler is to be used for `calls` of a network.
 
     Not on a CPU unless it is asked for: there it takes up to a minute and a half, and training gains nothing by it
-    (docs/decisions.md).
+    (docs/decisions/023-compilation-and-bfloat16.md).
     """
     return compile == "on" or (compile == "auto" and device.type == "cuda" and calls >= WORTH_COMPILING)
 
