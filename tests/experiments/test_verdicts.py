@@ -45,6 +45,16 @@ def test_two_values_with_errors() -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "below", "above"),
+    [(1.0, 1.5, "holds", "does not hold"), (1.5, 1.0, "does not hold", "holds"), (1.0, 1.0, "undecided", "undecided")],
+)
+def test_differences_without_any_error(first: float, second: float, below: str, above: str) -> None:
+    pairs = [(first, second), (first + 2, second + 2)]
+    assert (lower("", pairs).verdict, higher("", pairs).verdict) == (below, above)
+    assert compared("", (first, 0.0), (second, 0.0)).verdict == above
+
+
+@pytest.mark.parametrize(
     ("mean", "error", "text"), [(3.14159, 0.012, "3.142 ± 0.012"), (123.4, 21.0, "123 ± 21"), (0.5, 0.0, "0.5")]
 )
 def test_digits_follow_the_error(mean: float, error: float, text: str) -> None:

@@ -1,9 +1,13 @@
-"""The law of the scaling experiment."""
+"""The law of the scaling experiment, and the verdicts on planted values."""
 
 import numpy as np
 import pytest
 
-from iddpm.experiments.paper.scaling import _predicted, fit
+from iddpm.experiments.experiment import JSON, Label, Measured
+from iddpm.experiments.paper import scaling
+from iddpm.experiments.paper.scaling import Scaling, _predicted, fit
+
+from .planted import SCALE, STEP, noise, planted, verdicts
 
 COMPUTE = np.array([1.0, 2.0, 4.5, 9.0]) * 1e12
 KNOWN = 2.5 + 3.0 * (COMPUTE / 1e12) ** -0.6
@@ -35,3 +39,43 @@ def test_one_seed_decides_nothing() -> None:
     finding = _predicted("fd", 24, COMPUTE, KNOWN[:, None])
     assert finding.verdict == "undecided"
     assert "one seed" in finding.statistic
+
+
+def measured(fd: tuple[float, float], bits: tuple[float, float]) -> list[Measured]:
+    """Values on a law of training compute, with a relative noise each; and those of the last width times so much.
+
+    fd, bits: the noise, and that factor.
+    """
+    plan = {"fd": fd, "bits": bits}
+
+    def result(labels: dict[str, Label], measure: str) -> JSON:
+        channels, (score, part) = int(labels["channels"]), measure.split(", ")
+        noise_size, factor = plan[score]
+        law = 2.5 + 3.0 * (channels / SCALE.widths[0]) ** -0.6
+        last = factor if channels == SCALE.widths[-1] else 1.0
+        if part != "1/1":
+            last = 5.0  # what earlier checkpoints have is not fitted
+        level = law * last * (1 + noise_size * noise(labels["seed"], score, channels) / STEP)
+        return {"frechet": {"value": level}} if score == "fd" else {"bits": level}
+
+    return planted(Scaling(), result)
+
+
+@pytest.mark.parametrize(
+    ("fd", "bits", "expected"),
+    [
+        ((0.001, 1.0), (0.0001, 1.0), "++"),
+        ((0.001, 1.09), (0.0001, 1.008), "++"),
+        ((0.001, 1.15), (0.0001, 1.0), "-+"),
+        ((0.001, 0.87), (0.0001, 1.0), "-+"),
+        ((0.1, 1.0), (0.0001, 1.0), "?+"),
+        ((0.001, 1.0), (0.0001, 1.015), "+-"),
+        ((0.001, 1.0), (0.0001, 0.987), "+-"),
+        ((0.001, 1.0), (0.01, 1.0), "+?"),
+    ],
+)
+def test_each_score_has_its_own_verdict(
+    fd: tuple[float, float], bits: tuple[float, float], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scaling, "RESAMPLES", 40)
+    assert verdicts(Scaling().conclude(SCALE, measured(fd, bits))) == expected
