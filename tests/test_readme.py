@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from iddpm.cli.main import COMMANDS
+from iddpm.names import COMMANDS
 from iddpm.presets import PRESETS
 from tests.training.tiny import tiny
 

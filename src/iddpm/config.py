@@ -282,13 +282,21 @@ def load_config(path: Path) -> Config:
     return Config.from_json(values, str(path))
 
 
-def first_mistake(error: ValidationError, prefix: Sequence[str] = ()) -> str:
-    """The first mistake that pydantic found, as one line that names the field and the value."""
+def mistake(error: ValidationError, prefix: Sequence[str] = ()) -> UserError:
+    """Return the first mistake that pydantic found; `prefix` is where the model stands in a larger one."""
     first = error.errors()[0]
-    field = ".".join([*prefix, *(str(part) for part in first["loc"])])
+    own = first.get("ctx", {}).get("error")
+    if isinstance(own, UserError):  # from a rule between fields, which names them itself
+        return own
+    field = ".".join([*prefix, *(str(part) for part in first["loc"])]) or None
     if first["type"] == "extra_forbidden":
-        return f"{field}: there is no such field"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    if not field or message.startswith(field):
-        return message
-    return f"{field}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+        return UserError("there is no such field", field=field)
+    if first["type"] == "value_error":
+        return UserError(str(own), field=field)
+    message = first["msg"].replace("Input should", "should")
+    return UserError(f"{message[0].lower()}{message[1:]}", field=field, value=repr(first["input"]))
+
+
+def first_mistake(error: ValidationError, prefix: Sequence[str] = ()) -> str:
+    """Return the first mistake that pydantic found, as one line that names the field and the value."""
+    return str(mistake(error, prefix))

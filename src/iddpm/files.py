@@ -53,6 +53,11 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def final_path(path: Path) -> Path:
+    """Return what a path that `replacing` gave is renamed to; another path as it is."""
+    return path.with_name(path.name[1:].rsplit(".", 2)[0]) if path.name.endswith(".part") else path
+
+
 def _permit(path: Path, as_: Path) -> None:
     """Let others read what they may read of a new file: safetensors writes files for their owner alone.
 
@@ -84,17 +89,17 @@ def locked(path: Path, taken: str) -> Callable[[], None]:
     return lambda: os.close(descriptor)
 
 
-def check_place(path: Path, flag: str) -> None:
-    """UserError where `path` cannot be written to: to be asked before long work, not after it."""
-    _check_writable(path, path.absolute().parent, flag, "is a folder" if path.is_dir() else "")
+def check_place(path: Path, field: str) -> None:
+    """Raise UserError naming `field` if `path` cannot be written to: before long work, not after it."""
+    _check_writable(path, path.absolute().parent, field, "is a folder" if path.is_dir() else "")
 
 
-def check_folder(path: Path, flag: str) -> None:
-    """UserError where nothing can be written into the folder `path`, or where it cannot be made."""
-    _check_writable(path, path.absolute(), flag)
+def check_folder(path: Path, field: str) -> None:
+    """Raise UserError naming `field` if nothing can be written into the folder `path`, or it cannot be made."""
+    _check_writable(path, path.absolute(), field)
 
 
-def _check_writable(path: Path, folder: Path, flag: str, reason: str = "") -> None:
+def _check_writable(path: Path, folder: Path, field: str, reason: str = "") -> None:
     try:
         if reason:
             raise OSError(reason)
@@ -102,7 +107,8 @@ def _check_writable(path: Path, folder: Path, flag: str, reason: str = "") -> No
         with tempfile.TemporaryFile(dir=above):  # permissions alone do not tell, least of all to root
             pass
     except OSError as error:
-        raise UserError(f"{flag}: {path} cannot be written ({error.strerror or error}); name another place") from None
+        what = f"{path} cannot be written ({error.strerror or error})"
+        raise UserError(what, field=field, way="name another place") from None
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -179,7 +179,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset(name: str) -> Config:
-    """The configuration of that name; UserError listing the names there are."""
+    """Return the configuration of that name; UserError listing the names there are."""
     if name not in PRESETS:
-        raise UserError(f'preset: "{name}" is not known; use one of {", ".join(PRESETS)}')
+        raise UserError(f'"{name}" is not known', field="preset", way=f"use one of {', '.join(PRESETS)}")
     return PRESETS[name].config

@@ -137,7 +137,7 @@ BAD = {
         ["evaluate", "FEW", "--reference", "REFERENCE"],
         "scores need at least 100 images, got 3",
     ),
-    "few to store": (["reference", "FEW"], "DATA: scores need at least 100 images, got 3"),
+    "few to store": (["reference", "FEW"], "data: scores need at least 100 images, got 3"),
     "more than there are": (
         ["evaluate", "PICTURES", "--reference", "REFERENCE", "--count", "500"],
         "--count: 500",
@@ -171,7 +171,7 @@ BAD = {
     "another's statistics": (["evaluate", "RUN", "--reference", "THEIRS"], "does not say which features it holds"),
     "damaged statistics": (
         ["evaluate", "RUN", "--reference", "DAMAGED"],
-        "--reference: .*damaged.npz is no array file, or it is damaged",
+        "(--reference|data.source): .*damaged.npz is no array file, or it is damaged",
     ),
     "no classes": (["reference", "photos", "--features", "classifier"], "needs data with classes, and photos has none"),
     "weights of a classifier": (

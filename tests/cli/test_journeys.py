@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import signal
@@ -16,6 +15,7 @@ import pytest
 from PIL import Image
 
 from iddpm.cli.main import main
+from iddpm.names import COMMANDS
 from tests.training.tiny import tiny
 
 TINY_FLAGS = [
@@ -226,7 +226,10 @@ BAD = {
     "unknown preset": (["train", "nope"], '"nope" is no preset'),
     "unknown field": (["train", "digits", "--training.stepz", "3"], "--training.stepz"),
     "not a number": (["train", "digits", "--training.steps", "x"], "--training.steps: needs a whole number, got 'x'"),
-    "no such stride": (["sample", "RUN", "--stride", "cubic"], "Use one of ddim, planned, quadratic, uniform; see"),
+    "no such stride": (
+        ["sample", "RUN", "--stride", "cubic"],
+        '--stride: "cubic" is not known; use one of ddim, planned, quadratic, uniform; see',
+    ),
     "no numbers": (["steps", "RUN", "--steps", "a"], "--steps: needs whole numbers, got 'a'"),
     "out of range": (["train", "digits", "--training.steps", "0"], "--training.steps: should be greater"),
     "no such choice": (["train", "digits", "--objective.kind", "best"], "--objective.kind"),
@@ -236,12 +239,12 @@ BAD = {
     "batch": (["train", "digits", "--training.batch-size", "5000"], "more than the 1497 training items"),
     "size": (["train", "digits", "--network.channel-multipliers", *"11111"], "multiple of 16"),
     "source": (["train", "digits", "--data.source", "folder:nowhere"], "nowhere does not exist"),
-    "levels of pictures": (["train", "digits", "--data.source", "folder:."], "--data.levels: .* use --data.levels 256"),
+    "levels of pictures": (["train", "digits", "--data.source", "folder:."], "data.levels: .* use --data.levels 256"),
     "no directory": (["train", "digits", "--run", ""], "--run: is empty"),
     "a switch's value": (["train", "digits", "--network.classes", "2"], "--network.classes: takes no value, got 2"),
-    "short chain": (["train", "digits", "--diffusion.num-timesteps", "9"], "--training.validate-steps: 25 is more"),
+    "short chain": (["train", "digits", "--diffusion.num-timesteps", "9"], "training.validate.steps: 25 is more"),
     "classes": (["train", "photos", "--network.classes"], "has no labels"),
-    "stride of the loop": (["train", "digits", "--training.validate-steps", "101"], "--training.validate-steps: 101"),
+    "stride of the loop": (["train", "digits", "--training.validate-steps", "101"], "training.validate.steps: 101"),
     "device": (["train", "digits", "--device", "gpu"], 'device: "gpu"'),
     "configuration": (["train", "missing.json"], "there is no such file"),
     "no run": (["sample", "runs/nothing"], "no such run"),
@@ -271,7 +274,7 @@ BAD = {
     "info of nothing": (["info"], "name a model, or a preset"),
     "info of an unknown preset": (["info", "--preset", "nope"], '"nope" is not known'),
     "report of nothing": (["report", "runs/nothing"], "no config.json"),
-    "few to judge": (["report", "RUN", "--judged", "50"], "--judged: scores need at least 100 images, got 50"),
+    "few to judge": (["report", "RUN", "--judged", "50"], "judged: scores need at least 100 images, got 50"),
 }
 
 
@@ -315,21 +318,22 @@ def test_a_signal_waits_for_imports(
 ) -> None:
     lines = [
         "import signal, time",
+        "from iddpm.names import COMMANDS",
         f"signal.raise_signal({int(number)})",
-        "loaded = True",
         "def run(words):",
         "    time.sleep(60)",
+        "COMMANDS.register('slow', run, 'wait')",
     ]
     (tmp_path / "slow_to_load.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
-    load = importlib.import_module
-    monkeypatch.setattr("iddpm.kernels.build.begin", lambda: None)
-    monkeypatch.setattr("importlib.import_module", lambda name: load("slow_to_load"))
+    monkeypatch.setenv("IDDPM_EXTENSIONS", "slow_to_load")
     try:
-        assert main(["plan", "runs/a"]) == code
-        assert sys.modules.pop("slow_to_load").loaded
+        assert main(["slow"]) == code
+        assert "slow" in COMMANDS
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.modules.pop("slow_to_load", None)
+        COMMANDS.unregister("slow")
     assert capsys.readouterr().err.count("\n") == 1
 
 

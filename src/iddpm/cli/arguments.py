@@ -1,119 +1,229 @@
-"""From words on the command line to typed values, with mistakes as one line."""
+"""From words on the command line to typed values, and from mistakes to one line that names the command's own flags."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-import os
-import re
-from collections.abc import Sequence
-from typing import Any, TypeVar
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tyro
+from pydantic import BaseModel, ValidationError
+from tyro import _errors as rejections
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructTypeInfo,
+)
 
-from iddpm.errors import UserError
+from iddpm.config import mistake
+from iddpm.errors import Setting, UserError
+from iddpm.registry import OneOf
 
 Arguments = TypeVar("Arguments")
+TYPES = ConstructorRegistry()
+"""How the fields of arguments are read, where tyro's own ways do not do."""
 
 
-def not_default(arguments: Any) -> dict[str, Any]:
-    """Those fields of a dataclass that a user has set to something else."""
-    fields = {field.name: (getattr(arguments, field.name), field.default) for field in dataclasses.fields(arguments)}
-    return {name: value for name, (value, default) in fields.items() if value != default}
+@contextmanager
+def parsed(
+    kind: type[Arguments], words: Sequence[str], *, command: str, description: str, default: Arguments | None = None
+) -> Iterator[Arguments]:
+    """Yield `words` as a `kind`; a UserError from within is told with the command's flags in place of settings."""
+    arguments = parse(kind, words, command=command, description=description, default=default)
+    try:
+        yield arguments
+    except UserError as error:
+        raise UserError(error.render(partial(_flag, flags(kind)))) from None
 
 
-def check_least(arguments: Any, **least: int) -> None:
-    """UserError where one of these numbers is below the least that it may be. (None is no number.)"""
-    for name, lowest in least.items():
-        value = getattr(arguments, name)
-        if value is not None and value < lowest:
-            what = "not be negative" if lowest == 0 else f"be at least {lowest}"
-            raise UserError(f"{_flag(name)}: must {what}, got {value}")
+@contextmanager
+def settings_as(fields: Mapping[str, str]) -> Iterator[None]:
+    """Tell of other layers' settings, in a UserError from within, by this command's names: see `UserError.renamed`."""
+    try:
+        yield
+    except UserError as error:
+        raise error.renamed(fields) from None
 
 
 def parse(
     kind: type[Arguments], words: Sequence[str], *, command: str, description: str, default: Arguments | None = None
 ) -> Arguments:
-    """`words` as a `kind` (a dataclass or a pydantic model); its help for --help; UserError for a mistake."""
-    start = tyro.MISSING_NONPROP if default is None else default
-    prog = f"iddpm {command}"
-    captured = io.StringIO()
+    """Return `words` as a `kind`, a dataclass or a pydantic model. UserError for a mistake; --help exits."""
+    help_is_in = f"see iddpm {command} --help"
     try:
-        with contextlib.redirect_stderr(captured):
-            return tyro.cli(kind, args=list(words), prog=prog, description=description, default=start)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-    # Once more on a screen so wide that the message is not wrapped, which would hide what it says.
-    captured = io.StringIO()
-    with contextlib.redirect_stderr(captured), contextlib.suppress(SystemExit), _columns(10_000):
-        tyro.cli(kind, args=list(words), prog=prog, description=description, default=start)
-    message = _after_a_switch(mistake(captured.getvalue()), words)
-    raise UserError(f"{message}{'' if message.endswith('?') else ';'} see {prog} --help")
+        with rejections.on_parse_error(partial(_reject, kind, words, help_is_in)):
+            arguments = tyro.cli(
+                kind,
+                args=list(words),
+                prog=f"iddpm {command}",
+                description=description,
+                default=tyro.MISSING_NONPROP if default is None else default,
+                registry=TYPES,
+            )
+        return kind.model_validate(_plain(arguments)) if issubclass(kind, BaseModel) else arguments
+    except ValidationError as error:
+        raise UserError(mistake(error).render(partial(_flag, flags(kind))), way=help_is_in) from None
 
 
-def _after_a_switch(message: str, words: Sequence[str]) -> str:
-    """A value that a switch was given is told by the switch."""
-    found = re.fullmatch(r"Unrecognized options: ([^-\s]\S*)", message)
-    if found is None or words.count(found[1]) != 1:  # of several nobody knows which one it is
-        return message
-    before = words[max(0, words.index(found[1]) - 1)]
-    return f"{before}: takes no value, got {found[1]}; leave it out" if before.startswith("--") else message
-
-
-@contextlib.contextmanager
-def _columns(width: int):  # type: ignore[no-untyped-def]
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(width)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["COLUMNS"]
+def flags(kind: Any, prefix: str = "") -> dict[str, str]:
+    """Return the flag of every field ("training.steps": "--training.steps"); of a positional one, its metavar."""
+    table: dict[str, str] = {}
+    hints = get_type_hints(kind, include_extras=True)
+    for name in _field_names(kind):
+        hint, notes = _unwrapped(hints[name])
+        own = next((note.name for note in notes if getattr(note, "name", None) is not None), name)
+        if _is_struct(hint):
+            table |= flags(hint, f"{prefix}{own}." if own else prefix)
+        elif tyro.conf.Positional in notes:
+            table[name] = next(note.metavar for note in notes if getattr(note, "metavar", None))
         else:
-            os.environ["COLUMNS"] = before
+            table[prefix + name] = f"--{prefix}{own}".replace("_", "-")
+    return table
 
 
-def mistake(message: str) -> str:
-    """The first mistake in a message of tyro's (a box of lines) or of pydantic's within it, as one line."""
-    lines = [line.strip("│| ") for line in message.splitlines()[1:]]  # the first one is the box's title
-    lines = [line for line in lines if line.strip("─╰╯+-")]
-    first = lines[0] if lines else "the arguments cannot be read"
-    found = re.search(
-        r"Error parsing (\S+?): \d+ validation errors? for \w+ (.*?) \[type=\w+, input_value=(.*?), input_type",
-        " ".join(lines),
+def not_default(arguments: Any) -> dict[str, Any]:
+    """Return those fields of a dataclass that a user has set to something else."""
+    values = {field.name: (getattr(arguments, field.name), field.default) for field in dataclasses.fields(arguments)}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def check_least(arguments: Any, **least: int) -> None:
+    """Raise UserError if a field is below its minimum; None passes."""
+    for name, lowest in least.items():
+        value = getattr(arguments, name)
+        if value is not None and value < lowest:
+            rule = "must not be negative" if lowest == 0 else f"must be at least {lowest}"
+            raise UserError(rule, field=name, value=value)
+
+
+def _flag(table: Mapping[str, str], setting: Setting) -> str:
+    """Return a setting as one writes it on the command line, if it is in the table of flags."""
+    if setting.field not in table:
+        return str(setting)
+    flag, value = table[setting.field], setting.value
+    if value is None or value is True:
+        return flag
+    if value is False:
+        return _off(flag)
+    return f"{flag} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
+def _off(flag: str) -> str:
+    """Return the flag that turns a switch off: --no-clip, --training.no-decay."""
+    section, dot, name = flag.removeprefix("--").rpartition(".")
+    return f"--{section}{dot}no-{name}"
+
+
+@TYPES.struct_rule
+def _read_fields(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Read structs as tyro does, with our words for what is no number and the names of registries as choices.
+
+    A pydantic model is built unchecked: `parse` validates all of it at once, and tells which field is wrong.
+    """
+    if not _is_struct(info.type) or info in _being_read:
+        return None
+    _being_read.append(info)
+    try:
+        spec = ConstructorRegistry.get_struct_spec(info)
+    finally:
+        _being_read.pop()
+    if not isinstance(spec, StructConstructorSpec):
+        return None
+    fields = tuple(dataclasses.replace(field, type=_read(field.type)) for field in spec.fields)
+    return StructConstructorSpec(getattr(info.type, "model_construct", spec.instantiate), fields)
+
+
+_being_read: list[StructTypeInfo] = []
+
+
+def _read(hint: Any) -> Any:
+    """Return a field's type with the rule by which its words are read."""
+    plain, notes = _unwrapped(hint)
+    if _is_struct(plain) or plain is bool:
+        return hint
+    named = _with_choices(hint)
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(named, set()))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return hint
+    number = "whole number" if "INT" in spec.metavar else "number"
+    needed = f"{number}s" if spec.nargs == "*" else f"a {number}"
+
+    def read(words: list[str]) -> object:
+        try:
+            return spec.instance_from_str(words)
+        except ValueError:
+            raise ValueError(f"needs {needed}, got '{' '.join(words)}'") from None
+
+    return Annotated[(named, *notes, dataclasses.replace(spec, instance_from_str=read))]
+
+
+def _with_choices(hint: Any) -> Any:
+    """Return a type with `Literal[the registry's names]` in place of every `Annotated[str, OneOf(registry)]`."""
+    if get_origin(hint) is Annotated:
+        plain, notes = _unwrapped(hint)
+        registry = next((note.registry for note in notes if isinstance(note, OneOf)), None)
+        return _with_choices(plain) if registry is None else Literal[tuple(registry)]
+    parts = get_args(hint)
+    if not parts or get_origin(hint) is Literal:
+        return hint
+    replaced = tuple(map(_with_choices, parts))
+    return tuple[replaced] if get_origin(hint) is tuple else Union[replaced]  # type: ignore[valid-type]  # noqa: UP007
+
+
+def _reject(kind: type, words: Sequence[str], help_is_in: str, event: rejections.ParseErrorEvent) -> NoReturn:
+    """Raise UserError for what tyro refuses."""
+    match event:
+        case rejections.MissingArgs(missing_arguments=missing):
+            raise UserError(f"what is missing: {missing[0].arg.get_invocation_text()[1]}", way=help_is_in)
+        case rejections.InvalidChoice(argument=argument, value=value, choices=choices):
+            names = ", ".join(sorted(name for name in choices if name != "None"))
+            raise UserError(f'{_name(argument)}: "{value}" is not known; use one of {names}; {help_is_in}')
+        case rejections.BadValue(argument=argument):
+            raise UserError(f"{_name(argument)}: needs a value", way=help_is_in)
+        case rejections.InstantiationFailure(argument=argument, message=message):
+            raise UserError(message if argument is None else f"{_name(argument)}: {message}", way=help_is_in)
+        case rejections.UnrecognizedArgs(tokens=tokens):
+            raise UserError(_unrecognized(kind, words, tokens, help_is_in))
+        case _:
+            raise UserError("the arguments cannot be read", way=help_is_in)
+
+
+def _name(argument: Any) -> str:
+    return str(argument.lowered.metavar if argument.is_positional() else argument.display_name())
+
+
+def _unrecognized(kind: type, words: Sequence[str], tokens: Sequence[str], help_is_in: str) -> str:
+    """Return what to say of words that are no arguments: a switch's value by its switch, others with a flag alike."""
+    word = tokens[0]
+    if len(tokens) == 1 and words.count(word) == 1 and not word.startswith("-"):
+        before = words[max(0, words.index(word) - 1)]
+        if before.startswith("--"):
+            return f"{before}: takes no value, got {word}; leave it out; {help_is_in}"
+    known = [name for flag in flags(kind).values() for name in (flag, _off(flag))]
+    alike = difflib.get_close_matches(word, [flag for flag in known if ("no-" in flag) == ("no-" in word)], 1)
+    return f"Unrecognized options: {' '.join(tokens)}; " + (f"did you mean {alike[0]}?" if alike else help_is_in)
+
+
+def _plain(value: Any) -> Any:
+    """Return a pydantic model as a dict of its fields, unchecked ones too."""
+    return {name: _plain(part) for name, part in vars(value).items()} if isinstance(value, BaseModel) else value
+
+
+def _field_names(kind: Any) -> list[str]:
+    return (
+        list(kind.model_fields) if issubclass(kind, BaseModel) else [field.name for field in dataclasses.fields(kind)]
     )
-    if found:
-        section, text, value = found.groups()
-        rule = text.replace("Input should", "should").split("Value error, ")
-        if len(rule) == 2:
-            return rule[1]
-        field, _, what = rule[0].partition(" ")
-        place = field if section.startswith(("{", "-")) else f"{section}.{field}"
-        return f"{_flag(place)}: {what[0].lower() + what[1:]}, got {value}"
-    first = first.removeprefix("Error parsing ").removesuffix(".")
-    first = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"needs a whole number, got \1", first)
-    first = re.sub(r"could not convert string to float: (.*)", r"needs a number, got \1", first)
-    for kind, what in (("INT", "a whole number"), ("FLOAT", "a number"), (r"{\[INT.*\]}", "whole numbers")):
-        optional = rf"no type matching {{None}}\|{kind} could be instantiated from \[(.*)\]"
-        first = re.sub(optional, rf"needs {what}, got \1", first)
-    first = re.sub(r"Expected one of \((.*)\)", _choices, first)
-    if first.startswith("Missing from"):
-        return f"what is missing: {lines[1].split()[0]}"
-    flags = next((re.findall(r"--[\w.-]+", line) for line in lines[1:] if line.startswith("--")), [])
-    if not flags or "nrecognized" not in first:
-        return first
-    # A switch is suggested as both of its flags, on and off.
-    alike = [flag for flag in flags if ("no-" in flag) == ("no-" in first)]
-    return f"{first}; did you mean {(alike or flags)[0]}?"
 
 
-def _choices(found: re.Match[str]) -> str:
-    """What one may say, in one order; None is what is left out."""
-    names = sorted(set(re.findall(r"'([^']*)'", found[1])) - {"None"})
-    return f"Use one of {', '.join(names)}"
+def _is_struct(hint: Any) -> bool:
+    return isinstance(hint, type) and (dataclasses.is_dataclass(hint) or issubclass(hint, BaseModel))
 
 
-def _flag(field: str) -> str:
-    return "--" + field.replace("_", "-")
+def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return a type without its annotations, and these."""
+    return (hint.__origin__, hint.__metadata__) if get_origin(hint) is Annotated else (hint, ())

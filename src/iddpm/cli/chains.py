@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from iddpm.cli.progress import counted, say
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 
 if TYPE_CHECKING:
     from iddpm.diffusion.respacing import Stride
@@ -32,9 +32,11 @@ def chosen_clip(clip: bool, threshold: float | None) -> Clip:
     if threshold is None:
         return clip
     if not clip:
-        raise UserError("--threshold: is a way of clipping; leave --no-clip or --threshold out")
+        way = ("leave ", Setting("clip", False), " or ", Setting("threshold"), " out")
+        raise UserError("is a way of clipping", field="threshold", way=way)
     if not 0 < threshold <= 1:
-        raise UserError(f"--threshold: is a quantile, above 0 and at most 1, got {threshold:g}; 0.995 is usual")
+        what = "is a quantile, above 0 and at most 1"
+        raise UserError(what, field="threshold", value=f"{threshold:g}", way="0.995 is usual")
     return float(threshold)
 
 
@@ -56,11 +58,11 @@ def chosen_steps(
     """
     if steps is None:
         if stride is not None:
-            raise UserError(f"--stride: {stride} needs a number of steps; add --steps 25")
+            raise UserError(f"{stride} needs a number of steps", field="stride", way=["add ", Setting("steps", 25)])
         return None
     longest = len(model.diffusion.schedule)
     if steps.removeprefix("-").isdecimal() and not 1 <= int(steps) <= longest:
-        raise UserError(f"--steps: must be 1 ... {longest}, the length of the chain, got {steps}")
+        raise UserError(f"must be 1 ... {longest}, the length of the chain", field="steps", value=steps)
     if stride is None:
         if steps == str(longest):
             return None
@@ -72,11 +74,12 @@ def chosen_steps(
             say(f"{error}; taking evenly spaced steps")
             return steps
         # Few planned steps make the bound best, and samples seldom: see docs/results/few-steps-photos-8.md.
-        way = "--stride uniform, evenly spaced ones, may give better samples" if from_noise else "or --stride uniform"
-        say(f"steps: as planned in {plan_path(path)} for the bound; {way}")
+        other = "--stride uniform, evenly spaced ones, may give better samples" if from_noise else "or --stride uniform"
+        say(f"steps: as planned in {plan_path(path)} for the bound; {other}")
         return planned
     if not steps.isdecimal():
-        raise UserError(f'--steps: "{steps}" is a stride of its own; give a number, or leave --stride out')
+        way = ("give a number, or leave ", Setting("stride"), " out")
+        raise UserError(f'"{steps}" is a stride of its own', field="steps", way=way)
     if stride == "planned":
         return fitting_plan(model, path, clip=clip).chain(int(steps), variance, from_noise=from_noise)
     return steps if stride == "uniform" else f"{stride}{steps}"
@@ -102,10 +105,11 @@ def chosen_variance(model: Model, path: str, name: VarianceName, *, clip: Clip, 
     if name == "jacobian":
         return Jacobian(seed)
     if not os.path.lexists(plan_path(path)):
-        raise UserError(f"--variance: {name} is found by iddpm plan; run iddpm plan {path} first")
+        raise UserError(f"{name} is found by iddpm plan", field="variance", way=f"run iddpm plan {path} first")
     tables = fitting_plan(model, path, clip=clip).tables
     if name not in tables:
-        raise UserError(f"--variance: {name} needs a network that has learned a variance; use {', '.join(tables)}")
+        what = f"{name} needs a network that has learned a variance"
+        raise UserError(what, field="variance", way=f"use {', '.join(tables)}")
     return tables[name]
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from iddpm.cli.arguments import not_default
+from iddpm.cli.arguments import not_default, settings_as
 from iddpm.cli.progress import ProgressStages, say
-from iddpm.config import DataConfig, first_mistake
-from iddpm.errors import UserError
+from iddpm.config import DataConfig, mistake
+from iddpm.errors import Setting, UserError
 
 if TYPE_CHECKING:
     from iddpm.config import DatasetSpec
@@ -82,14 +81,14 @@ class ReadingArguments:
 
 
 def open_named(
-    name: str, flag: str, reading: ReadingArguments, split: Split | None = None, like: DatasetSpec | None = None
+    name: str, field: str, reading: ReadingArguments, split: Split | None = None, like: DatasetSpec | None = None
 ) -> NamedData:
     """Data by the name of a preset, a source such as folder:PATH, the path of such a thing, or a run (its own data).
 
     split: None takes the training part of what a preset or a run was made for, and everything of other sources.
-    like: what arrays should be, where `reading` does not say. UserError names `flag`.
+    like: what arrays should be, where `reading` does not say. UserError names `field`.
     """
-    config, own = _config(name, flag)
+    config, own = _config(name, field)
     changes: dict[str, Any] = not_default(reading)
     if split == "all" or (split is None and not own):
         changes["validation"] = 0.0
@@ -102,32 +101,26 @@ def open_named(
         }
     try:
         config = DataConfig.model_validate({**config.model_dump(), **changes})
-        splits = open_with_progress(config)
     except ValidationError as error:
-        raise UserError(f"--{first_mistake(error)}") from None
-    except UserError as error:
-        raise UserError(_renamed(str(error), flag)) from None
+        raise mistake(error) from None
+    with settings_as({"data.source": field, "data.*": "*"}):
+        splits = open_with_progress(config)
     part = splits.validation if split == "validation" else splits.train
     if part is None:
-        raise UserError(f"--split: {name} has no validation part; use --split train or all")
+        way = ("use ", Setting("split", "train"), " or all")
+        raise UserError(f"{name} has no held-out part", field="split", way=way)
     what: dict[str, Any] = {"source": config.source, "split": "all" if config.validation == 0 else split or "train"}
     if config.source.startswith(("folder:", "zip:")):
         what |= {"resized to": config.size, "resize filter": config.resize_filter}
     return NamedData(splits, part, what)
 
 
-def _renamed(message: str, flag: str) -> str:
-    """`message` with this command's flags in place of training's."""
-    renamed = message.replace("--data.source", flag).replace("data.source:", f"{flag}:").replace("--data.", "--")
-    return re.sub(r"\bdata\.(\w+)", lambda found: f"--{found.group(1).replace('_', '-')}", renamed)
+def check_named(name: str, field: str) -> None:
+    """Raise UserError naming `field` if nothing of that name can be opened."""
+    _config(name, field)
 
 
-def check_named(name: str, flag: str) -> None:
-    """UserError where nothing of that name can be opened."""
-    _config(name, flag)
-
-
-def _config(name: str, flag: str) -> tuple[DataConfig, bool]:
+def _config(name: str, field: str) -> tuple[DataConfig, bool]:
     """Its configuration, and whether that is a preset's or a run's own."""
     from iddpm.presets import PRESETS, preset
 
@@ -146,4 +139,5 @@ def _config(name: str, flag: str) -> tuple[DataConfig, bool]:
     if path.is_file() and kind in ("zip", "npz", "npy"):
         return DataConfig(source=f"{kind}:{path}"), False
     what = "is no folder, zip, npz or npy" if path.exists() else "does not exist"
-    raise UserError(f"{flag}: {name} {what}; give a run, a folder or zip of images, an npz, or a preset's name")
+    way = "give a run, a folder or zip of images, an npz, or a preset's name"
+    raise UserError(f"{name} {what}", field=field, way=way)

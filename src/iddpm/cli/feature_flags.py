@@ -25,15 +25,13 @@ def network_for(name: Features | None, weights: str | None, device: str, data: N
     if chosen != "classifier":
         return _pretrained(chosen, weights, device)
     if weights is not None:
-        raise UserError("--feature-weights: the classifier is trained on the data; leave it out")
+        raise UserError("the classifier is trained on the data", field="feature_weights", way="leave it out")
     from iddpm.evaluation.features import ClassifierFeatures
     from iddpm.files import cache_folder
 
     if not data.splits.spec.class_names:
-        raise UserError(
-            f"--features: classifier needs data with classes, and {data.what['source']} has none; sub-folders, or what"
-            " stands before _ in names, make them"
-        )
+        what = f"classifier needs data with classes, and {data.what['source']} has none"
+        raise UserError(what, field="features", way="sub-folders, or what stands before _ in names, make them")
     with ProgressStages() as stages:
         what = f"training a classifier of {len(data.splits.spec.class_names)} classes"
         return ClassifierFeatures.for_data(
@@ -45,7 +43,7 @@ def network_of(statistics: Statistics, name: Features | None, weights: str | Non
     """The network that made `statistics`."""
     known = statistics.manifest["features"]["name"]
     if name not in (None, known):
-        raise UserError(f"--features: the reference was made with {known}, not {name}; leave it out")
+        raise UserError(f"the reference was made with {known}, not {name}", field="features", way="leave it out")
     if known != "classifier":
         return _pretrained(known, weights, device)
     from iddpm.evaluation.features import ClassifierFeatures
@@ -53,7 +51,8 @@ def network_of(statistics: Statistics, name: Features | None, weights: str | Non
     try:
         return ClassifierFeatures.from_bytes(statistics.network or b"")
     except ValueError as error:
-        raise UserError(f"reference: its classifier is damaged ({error}); make one with iddpm reference") from None
+        what = f"its classifier is damaged ({error})"
+        raise UserError(what, field="reference", way="make one with iddpm reference") from None
 
 
 def _pretrained(name: str, weights: str | None, device: str) -> FeatureNetwork:

@@ -1,43 +1,29 @@
-"""`iddpm`: finds the command, and turns errors into one line and an exit code. Heavy modules load with the command."""
+"""`iddpm`: finds the command, and turns errors into one line and an exit code. Heavy modules load with the command.
+
+Exit codes: 0, 1 (training diverged), 2 (bad input), 130 (interrupted by Ctrl-C), 143 (terminated by SIGTERM).
+"""
 
 from __future__ import annotations
 
-import importlib
 import os
-import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from iddpm.errors import DivergedError, UserError
+from iddpm.files import final_path
 from iddpm.kernels import build
-
-COMMANDS = {
-    "train": "train a model, or go on training one",
-    "sample": "draw samples: a grid, a folder of pictures, or an npz file",
-    "nll": "score data in bits/dim, term by term",
-    "plan": "choose the best few steps by the bound itself",
-    "evaluate": "judge samples: FD, precision, recall and more, with error bars",
-    "reference": "store what evaluations need of a reference, once",
-    "compare": "evaluations side by side",
-    "steps": "quality against the number of steps, for every sampler",
-    "reproduce": "one of the paper's tables or figures, from training to verdicts",
-    "info": "what a model, a configuration or a preset is",
-    "report": "one page about a run: samples, curves, bits/dim",
-    "bench": "how fast this machine trains, samples and scores",
-}
-
-WITH_NETWORKS = {"train", "sample", "nll", "plan", "evaluate", "steps", "reproduce", "report", "bench"}
-GO_ON = {"train", "plan", "steps", "reproduce"}
-"""What is interrupted need not be begun anew."""
+from iddpm.names import COMMANDS
+from iddpm.registry import load_extensions
 
 BAD_INPUT = 2
 DIVERGED = 1
 INTERRUPTED = 130
 TERMINATED = 143
-IMPORTED_IN = 0.05
+IMPORT_PATIENCE = 0.05
 """Seconds after which a signal that came during an import is looked at again."""
 
 HELP = """usage: iddpm COMMAND ...
@@ -57,56 +43,55 @@ begin with:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, 1 (training diverged), 2 (bad input) or 130 (interrupted)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] in ("-h", "--help", "help"):
-        commands = "\n".join(f"  {name:<9}  {about}" for name, about in COMMANDS.items())
-        print(HELP.format(commands=commands), end="")
-        return 0
-    if given[0] == "--version":
-        from iddpm import __version__
-
-        print(__version__)
-        return 0
-    return _run(given)
-
-
-def _run(given: list[str]) -> int:
-    """The command, or the line that says why not."""
+    """Run a command and return the exit code: 0, 1, 2, 130 or 143."""
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        if given[0] not in COMMANDS:
-            raise UserError(f'"{given[0]}" is no command; use one of {", ".join(COMMANDS)}')
         signal.signal(signal.SIGTERM, _stop)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, or an embedder's
             signal.signal(signal.SIGINT, _stop)
-        # Before torch loads: GNU OpenMP's threads spin long while they wait for one another, and beside another busy
-        # program that all but stops them. Spinning less costs a tenth of the speed on an idle machine.
-        os.environ.setdefault("GOMP_SPINCOUNT", "40000")
-        if given[0] in WITH_NETWORKS and not {"-h", "--help"} & set(given):
-            build.begin()  # while torch loads
-        command = importlib.import_module(f"iddpm.cli.commands.{given[0]}")
-        code: int = command.run(given[1:])
-        return code
+        load_extensions()
+        return _run(words[0], words[1:])
     except UserError as error:
-        return _fail(f"iddpm: {_flagged(str(error), given)}", BAD_INPUT)
+        return _fail(str(error), BAD_INPUT)
     except Terminated:
-        return _fail(f"iddpm: terminated; nothing half-written was left{_way_on(given[0])}", TERMINATED)
+        return _fail(f"terminated; nothing half-written was left{_way_on(words[0])}", TERMINATED)
     except DivergedError as error:
-        return _fail(f"iddpm: {error}", DIVERGED)
+        return _fail(str(error), DIVERGED)
     except KeyboardInterrupt:
-        return _fail(f"iddpm: interrupted; nothing half-written was left{_way_on(given[0])}", INTERRUPTED)
+        return _fail(f"interrupted; nothing half-written was left{_way_on(words[0])}", INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a place that cannot be read or written to
-        place = re.sub(r"\.([^/]+)\.\d+\.part$", r"\1", str(error.filename or "a file"))
-        what = f"{place}: {error.strerror or error}"
-        return _fail(f"iddpm: {what}; name a place that can be read and written", BAD_INPUT)
+        place = "a file" if error.filename is None else final_path(Path(os.fsdecode(error.filename)))
+        return _fail(f"{place}: {error.strerror or error}; name a place that can be read and written", BAD_INPUT)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not loaded here
             raise
         way = "a smaller --training.microbatch-size (train) or --batch-size"
-        return _fail(f"iddpm: the device's memory is full; use {way}", BAD_INPUT)
+        return _fail(f"the device's memory is full; use {way}", BAD_INPUT)
+
+
+def _run(command: str, words: list[str]) -> int:
+    """Run a command with its words, or print the help or the version."""
+    if command in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        commands = "\n".join(f"  {name:<{width}}  {COMMANDS.about(name)}" for name in COMMANDS)
+        print(HELP.format(commands=commands), end="")
+        return 0
+    if command == "--version":
+        from iddpm import __version__
+
+        print(__version__)
+        return 0
+    if command not in COMMANDS:
+        raise UserError(f'"{command}" is no command; use one of {", ".join(COMMANDS)}')
+    # Before torch loads: GNU OpenMP's threads spin long while they wait for one another, and beside another busy
+    # program that all but stops them. Spinning less costs a tenth of the speed on an idle machine.
+    os.environ.setdefault("GOMP_SPINCOUNT", "40000")
+    if COMMANDS.fact(command, "loads_network") and not {"-h", "--help"} & set(words):
+        build.begin()  # while torch loads
+    return COMMANDS[command](words)
 
 
 class Terminated(BaseException):
@@ -116,7 +101,7 @@ class Terminated(BaseException):
 def _stop(number: int, frame: FrameType | None) -> None:
     """Raise what a signal means, once no module is being imported: those in C make other errors of it, or abort."""
     if _is_importing(frame):
-        again = threading.Timer(IMPORTED_IN, os.kill, (os.getpid(), number))
+        again = threading.Timer(IMPORT_PATIENCE, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
         return
@@ -124,7 +109,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether an import that the command began is under way."""
+    """Return whether an import that the command began is under way."""
     while frame is not None and frame.f_code is not main.__code__:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
@@ -132,21 +117,13 @@ def _is_importing(frame: FrameType | None) -> bool:
     return False
 
 
-def _flagged(message: str, words: Sequence[str]) -> str:
-    """A message about a value by name, with dashes before the name where it was given as a flag."""
-    name, colon, rest = message.partition(":")
-    flag = f"--{name.replace('_', '-')}"
-    is_given = any(word.partition("=")[0] == flag for word in words)
-    is_trained_with = words[0] == "train" and re.fullmatch(r"(data|network|diffusion|objective|training)\.\w+", name)
-    return f"{flag}{colon}{rest}" if is_given or is_trained_with else message
-
-
 def _way_on(command: str) -> str:
-    return "; the same command goes on" if command in GO_ON else ""
+    resumable = command in COMMANDS and COMMANDS.fact(command, "resumable")
+    return "; the same command goes on" if resumable else ""
 
 
 def _fail(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    print(f"iddpm: {message}", file=sys.stderr)
     return code
 
 

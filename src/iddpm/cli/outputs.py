@@ -99,9 +99,9 @@ def _kind(out: Path, spec: DatasetSpec) -> type[Writer]:
     if out.suffix.lower() == ".npz":
         return Npz
     if out.suffix:
-        raise UserError(f'--out: "{out.suffix}" is not written; use NAME.png, NAME.npz, or a folder\'s name')
+        raise UserError(f'"{out.suffix}" is not written', field="out", way="use NAME.png, NAME.npz, or a folder's name")
     if len(spec.size) != 2 or spec.channels not in (1, 3):
-        raise UserError("--out: only images of 1 or 3 channels make a folder of pictures; use NAME.npz")
+        raise UserError("only images of 1 or 3 channels make a folder of pictures", field="out", way="use NAME.npz")
     return Folder
 
 
@@ -109,11 +109,11 @@ def check_out(out: Path, spec: DatasetSpec) -> type[Writer]:
     """The writer for `out`, chosen by its name. UserError for a bad place: to be asked before any work."""
     kind = _kind(out, spec)
     if kind is Folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out: {out} exists and is not an empty folder; choose another name")
+        raise UserError(f"{out} exists and is not an empty folder", field="out", way="choose another name")
     if kind is not Folder and out.is_dir():
-        raise UserError(f"--out: {out} is a folder; choose another name")
+        raise UserError(f"{out} is a folder", field="out", way="choose another name")
     if not out.is_dir():
-        check_place(out, "--out")
+        check_place(out, "out")
     return kind
 
 
@@ -129,4 +129,4 @@ def open_writer(out: Path, spec: DatasetSpec, count: int, classes: Sequence[int]
             if kind is Folder and out.is_dir():
                 shutil.rmtree(out)
     except OSError as error:
-        raise UserError(f"--out: {out} cannot be written ({error.strerror or error})") from None
+        raise UserError(f"{out} cannot be written ({error.strerror or error})", field="out") from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import check_least, parse
+from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.commands.train import starting_point
 from iddpm.cli.progress import duration, say
 from iddpm.config import Compile, Precision
@@ -44,12 +44,16 @@ class BenchArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
+    """Measure speed; return the exit code."""
     description = f"Measure speed on made-up data of a configuration's kind. Presets: {', '.join(PRESETS)}."
-    arguments = parse(BenchArguments, words, command="bench", description=description)
+    with parsed(BenchArguments, words, command="bench", description=description) as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: BenchArguments) -> int:
     check_least(arguments, batch_size=1)
     if not 0 < arguments.seconds <= 3600:
-        raise UserError(f"--seconds: must be more than 0 and at most 3600, got {arguments.seconds}")
+        raise UserError("must be more than 0 and at most 3600", field="seconds", value=arguments.seconds)
     config, _ = starting_point(arguments.what)
     spec = config.data.expected_spec()
     if spec is None:

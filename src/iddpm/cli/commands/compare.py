@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import parsed
 from iddpm.errors import UserError
 from iddpm.evaluation.results import (
     GOOD,
@@ -41,12 +41,16 @@ class CompareArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(CompareArguments, words, command="compare", description="Put evaluations side by side.")
+    """Compare results; return the exit code."""
+    with parsed(CompareArguments, words, command="compare", description="Put evaluations side by side.") as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: CompareArguments) -> int:
     if len(arguments.results) < 2:
-        raise UserError(f"RESULT.json: two or more are needed to compare, got {len(arguments.results)}")
+        raise UserError("two or more are needed to compare", field="results", value=len(arguments.results))
     if arguments.out is not None and Path(arguments.out).suffix.lower() != ".png":
-        raise UserError(f"--out: {arguments.out} must be called NAME.png")
+        raise UserError(f"{arguments.out} must be called NAME.png", field="out")
     names = list(arguments.results)
     results = [read_result(Path(name)) for name in names]
     refuse_incomparable(results, names)

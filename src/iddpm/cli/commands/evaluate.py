@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import check_least, not_default, parse
+from iddpm.cli.arguments import check_least, not_default, parsed
 from iddpm.cli.data_flags import NamedData, ReadingArguments, Split, check_named, is_model, is_run, open_named
 from iddpm.cli.feature_flags import Features, network_for, network_of
 from iddpm.cli.model_flags import DrawingArguments
@@ -52,8 +52,14 @@ class EvaluateArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(EvaluateArguments, words, command="evaluate", description="Judge samples against real data.")
+    """Judge samples; return the exit code."""
+    with parsed(
+        EvaluateArguments, words, command="evaluate", description="Judge samples against real data."
+    ) as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: EvaluateArguments) -> int:
     from iddpm.evaluation.images import result_of
     from iddpm.evaluation.scores import Scores, check_count, score_sets
     from iddpm.evaluation.statistics import refuse_other_images
@@ -91,11 +97,11 @@ def _check(arguments: EvaluateArguments) -> None:
         check_count(arguments.count, "samples")
     if arguments.out is not None:
         if Path(arguments.out).suffix != ".json":
-            raise UserError(f"--out: {arguments.out} must be called NAME.json")
-        check_place(Path(arguments.out), "--out")
+            raise UserError(f"{arguments.out} must be called NAME.json", field="out")
+        check_place(Path(arguments.out), "out")
     unused = [name for name in not_default(arguments.drawing) if name not in FOR_ALL_SAMPLES]
     if unused and not is_model(arguments.samples):
-        raise UserError(f"--{unused[0].replace('_', '-')}: {arguments.samples} is no model to draw from; leave it out")
+        raise UserError(f"{arguments.samples} is no model to draw from", field=unused[0], way="leave it out")
 
 
 @dataclass(frozen=True)
@@ -150,17 +156,16 @@ def _reference(arguments: EvaluateArguments) -> tuple[Side, NamedData | None]:
     name = arguments.reference
     if name is None:
         if not is_run(arguments.samples):
-            check_named(arguments.samples, "SAMPLES")
-            raise UserError(
-                "--reference: is needed for samples that are no run; give data, or what iddpm reference wrote"
-            )
+            check_named(arguments.samples, "samples")
+            way = "give data, or what iddpm reference wrote"
+            raise UserError("is needed for samples that are no run", field="reference", way=way)
         name = arguments.samples
     known = _stored(name)
     if known is not None:
         if arguments.split is not None:
-            raise UserError(f"--split: {name} is what iddpm reference has made of one part; leave it out")
+            raise UserError(f"{name} is what iddpm reference has made of one part", field="split", way="leave it out")
         return Side("reference", known), None
-    data = open_named(name, "--reference", arguments.reading, arguments.split)
+    data = open_named(name, "reference", arguments.reading, arguments.split)
     images = images_of_data(data.dataset, data.what, batch_size=arguments.drawing.batch_size)
     return Side(f"looking at {images.count} real images, in batches", images), data
 
@@ -178,7 +183,7 @@ def _samples(arguments: EvaluateArguments, reference: Side, data: NamedData | No
     if is_model(arguments.samples):
         drawn = _drawn(arguments, reference.count, data)
         return Side(f"drawing {drawn.count} samples, in steps of a batch", in_levels(drawn, spec.levels))
-    named = open_named(arguments.samples, "SAMPLES", arguments.reading, "all", like=spec)
+    named = open_named(arguments.samples, "samples", arguments.reading, "all", like=spec)
     images = images_of_data(named.dataset, named.what, count=arguments.count, batch_size=arguments.drawing.batch_size)
     return Side(f"looking at {images.count} samples, in batches", in_levels(images, spec.levels))
 
@@ -193,7 +198,7 @@ def _drawn(arguments: EvaluateArguments, most: int, data: NamedData | None) -> I
     count = arguments.count or min(most, MOST_SAMPLES)
     conditions = None
     if model.config.network.low_resolution is not None:
-        data = data or open_named(arguments.samples, "SAMPLES", arguments.reading, "train")
+        data = data or open_named(arguments.samples, "samples", arguments.reading, "train")
         conditions = sample_conditions(model, data.dataset, count)
     options = drawing.options(model, arguments.samples)
     calls = -(-count // drawing.batch_size) * len(model.diffusion.strided(options.steps).schedule)

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import parsed
 from iddpm.config import FORMAT_VERSION, Config, DatasetSpec, load_config
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 from iddpm.presets import PRESETS, preset
 
 
@@ -29,10 +29,17 @@ class InfoArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(InfoArguments, words, command="info", description="Describe a model, configuration or preset.")
+    """Describe; return the exit code."""
+    with parsed(
+        InfoArguments, words, command="info", description="Describe a model, configuration or preset."
+    ) as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: InfoArguments) -> int:
     if (arguments.model is None) == (arguments.preset is None):
-        raise UserError(f"info: name a model, or a preset with --preset; presets are {', '.join(PRESETS)}")
+        what = ("info: name a model, or a preset with ", Setting("preset"))
+        raise UserError(what, way=f"presets are {', '.join(PRESETS)}")
     facts: dict[str, Any] = {}
     if arguments.preset is not None:
         config, spec = preset(arguments.preset), None
@@ -81,7 +88,7 @@ def _described(path: Path) -> tuple[Config, DatasetSpec | None, dict[str, Any]]:
     if not file.exists():
         raise UserError(f"{path}: there is no such run, file of weights or configuration")
     if file.suffix != ".safetensors":
-        raise UserError(f"{path}: does not describe itself; name its preset with --preset")
+        raise UserError(f"{path}: does not describe itself", way=["name its preset with ", Setting("preset")])
     description = read_description(file)
     return (
         description.config,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from iddpm.cli.arguments import check_least, parse
+from iddpm.cli.arguments import check_least, parsed, settings_as
 from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance, told_steps
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, counted, say
 from iddpm.config import Compile, Precision
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 
 if TYPE_CHECKING:
     from iddpm.data import Dataset
@@ -68,8 +68,12 @@ class NllArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(NllArguments, words, command="nll", description="Score data in bits/dim, term by term.")
+    """Score data; return the exit code."""
+    with parsed(NllArguments, words, command="nll", description="Score data in bits/dim, term by term.") as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: NllArguments) -> int:
     check_least(arguments, batch_size=1, seed=0)
     model = load_for_use(arguments.model, arguments.weights, arguments.preset, arguments.device)
     clip = chosen_clip(arguments.clip, arguments.threshold)
@@ -139,12 +143,13 @@ def _estimate(
 
     assert arguments.error is not None
     if not 0 < arguments.error < math.inf:
-        raise UserError(f"--error: must be above 0 and finite, got {arguments.error:g}; 0.01 bits/dim is usual")
+        value = f"{arguments.error:g}"
+        raise UserError("must be above 0 and finite", field="error", value=value, way="0.01 bits/dim is usual")
     diffusion = model.diffusion.strided(stride)
     items, steps = len(data) if arguments.count is None else arguments.count, len(diffusion.schedule)
     if 0 < items * steps < least_evaluations(steps, items):
         whole = f"the whole bound of {counted(items, 'item')} in {counted(steps, 'step')}"
-        raise UserError(f"--error: {whole} takes less; leave --error out")
+        raise UserError(f"{whole} takes less", field="error", way="leave it out")
     model.accelerate(calls=100, precision=arguments.precision, compile=arguments.compile, tell=say)
     work = estimate_bound(
         model,
@@ -196,19 +201,19 @@ def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
     own = model.config.data
     if arguments.data is not None:
         if arguments.split is not None:
-            raise UserError(f"--split: {arguments.split} is a part of the model's own data; leave it or --data out")
+            way = ("leave it or ", Setting("data"), " out")
+            raise UserError(f"{arguments.split} is a part of the model's own data", field="split", way=way)
         settings: dict[str, object] = {"source": arguments.data, "validation": 0.0, "num_classes": None}
         if not arguments.data.startswith(("npz:", "npy:")):
             settings["levels"] = None  # images and the built-in data have their own
         if arguments.data in ("digits", "photos"):
             settings |= {"channels": None, "size": None}
-        try:
+        with settings_as({"data.source": "data"}):
             return open_with_progress(own.model_copy(update=settings)).train, arguments.data
-        except UserError as error:
-            raise UserError(str(error).replace("--data.source", "--data").replace("data.source:", "--data:")) from None
     splits = open_with_progress(own)
     part = arguments.split or "validation"
     chosen = splits.validation if part == "validation" else splits.train
     if chosen is None:
-        raise UserError("--split: the model's data has no validation part; use --split train or --data")
+        own_part, other = Setting("split", "train"), Setting("data")
+        raise UserError("the model's data has no held-out part", field="split", way=("use ", own_part, " or ", other))
     return chosen, f"{own.source} ({part})"

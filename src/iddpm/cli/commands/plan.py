@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import check_least, parse
+from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.chains import chosen_clip, plan_path
 from iddpm.cli.data_flags import open_with_progress
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, counted, say
 from iddpm.config import Compile, Precision
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 from iddpm.files import check_place, locked
 
 if TYPE_CHECKING:
@@ -65,19 +65,24 @@ class PlanArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(
+    """Plan few steps; return the exit code."""
+    with parsed(
         PlanArguments,
         words,
         command="plan",
         description="Choose the best few steps by the bound itself. A run has one plan, plan.npz: another replaces it.",
-    )
+    ) as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: PlanArguments) -> int:
     check_least(arguments, count=1, candidates=2, longest=1, batch_size=1, seed=0)
     model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
     held_out = open_with_progress(model.config.data).validation
     if held_out is None:
         raise UserError(
-            f"{arguments.model}: its data has no held-out part to plan on; train with --data.validation 0.1"
+            f"{arguments.model}: its data has no held-out part to plan on",
+            way=["train with ", Setting("data.validation", 0.1)],
         )
 
     from iddpm.diffusion.planning import JumpStatistics
@@ -86,12 +91,13 @@ def run(words: Sequence[str]) -> int:
     path, longest = plan_path(arguments.model), len(model.diffusion.schedule)
     _check_plan_place(path)
     if arguments.candidates is not None and arguments.candidates > longest:
-        raise UserError(f"--candidates: must be at most {longest}, the length of the chain, got {arguments.candidates}")
+        what = f"must be at most {longest}, the length of the chain"
+        raise UserError(what, field="candidates", value=arguments.candidates)
     count = _items(arguments, len(held_out))
     diffusion = candidates(model, arguments.candidates)
     timesteps = diffusion.schedule.timesteps.tolist()
     if arguments.longest is not None and arguments.longest > len(timesteps):
-        raise UserError(f"--longest: {arguments.longest} is more than the {len(timesteps)} steps to choose from")
+        raise UserError(f"{arguments.longest} is more than the {len(timesteps)} steps to choose from", field="longest")
     subject = subject_of(model, clip=chosen_clip(arguments.clip, arguments.threshold))
     about = {
         "data": model.config.data.source,
@@ -126,14 +132,14 @@ def run(words: Sequence[str]) -> int:
 def _check_plan_place(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"plan: {path} is a folder, where the plan would be; move it away")
-    check_place(path, "RUN")
+    check_place(path, "model")
 
 
 def _items(arguments: PlanArguments, held_out: int) -> int:
     """How many of so many held-out items are planned on."""
     count = min(256, -(-held_out // 2)) if arguments.count is None else arguments.count
     if count > held_out:
-        raise UserError(f"--count: must be 1 ... {held_out}, the held-out items to plan on, got {count}")
+        raise UserError(f"must be 1 ... {held_out}, the held-out items to plan on", field="count", value=count)
     return count
 
 

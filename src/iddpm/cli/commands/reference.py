@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from iddpm.cli.arguments import check_least, parse
+from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.data_flags import ReadingArguments, Split, open_named
 from iddpm.cli.feature_flags import Features, network_for
 from iddpm.cli.progress import ProgressLine
@@ -46,12 +46,18 @@ class ReferenceArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(ReferenceArguments, words, command="reference", description="Store a reference's statistics.")
+    """Store a reference; return the exit code."""
+    with parsed(
+        ReferenceArguments, words, command="reference", description="Store a reference's statistics."
+    ) as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: ReferenceArguments) -> int:
     check_least(arguments, batch_size=1)
     if Path(arguments.out).suffix != ".npz":
-        raise UserError(f"--out: {arguments.out} must be called NAME.npz")
-    check_place(Path(arguments.out), "--out")
+        raise UserError(f"{arguments.out} must be called NAME.npz", field="out")
+    check_place(Path(arguments.out), "out")
     data = open_named(arguments.data, "DATA", arguments.reading, arguments.split)
 
     from iddpm.evaluation.images import collect, images_of_data
@@ -59,7 +65,7 @@ def run(words: Sequence[str]) -> int:
     from iddpm.evaluation.statistics import Statistics
 
     images = images_of_data(data.dataset, data.what, count=arguments.count, batch_size=arguments.batch_size)
-    check_count(images.count, "DATA")
+    check_count(images.count, "data")
     network = network_for(arguments.features, arguments.feature_weights, arguments.device, data)
     with ProgressLine("looking at images", images.rounds) as line:
         for news in collect(images, network, keep_features=not arguments.moments_only):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import check_least, parse
+from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressStages, say
 from iddpm.evaluation.results import name_of, number
@@ -44,8 +44,12 @@ class ReportArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(ReportArguments, words, command="report", description="Write one page about a run.")
+    """Write a report; return the exit code."""
+    with parsed(ReportArguments, words, command="report", description="Write one page about a run.") as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: ReportArguments) -> int:
     check_least(arguments, samples=1, items=1)
     from iddpm.checkpoints.run import RunDirectory
     from iddpm.evaluation.scores import check_count

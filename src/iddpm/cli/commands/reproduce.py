@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from iddpm.cli.arguments import check_least, not_default, parse
+from iddpm.cli.arguments import check_least, not_default, parsed, settings_as
 from iddpm.cli.main import INTERRUPTED, TERMINATED
 from iddpm.cli.progress import ProgressLine, StopSignal, say
 from iddpm.config import DataConfig
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 from iddpm.experiments.names import NAMES, ScaleName
 from iddpm.files import check_folder
 from iddpm.presets import PRESETS
@@ -35,14 +34,8 @@ if TYPE_CHECKING:
 
 WORKER = "IDDPM_REPRODUCE_WORKER"
 """The experiment's name, for processes that help another one: they work on its cells, and conclude nothing."""
-OWN_FLAGS = {
-    r"--data\.source\b|\bdata\.source(?=:)": "--data",
-    r"(--|\b)data\.(size|channels)\b": r"--\2",
-    r"--run\b": "--runs",
-    r", or --network\.channel-multipliers fewer": "",
-    r"for data with classes --features classifier": "give data with classes, e.g. a folder's sub-folders",
-}
-"""What other commands call a field, and this one does."""
+OWN_NAMES = {"data.source": "data", "data.size": "size", "data.channels": "channels", "run": "runs"}
+"""This command's names of other layers' settings."""
 PATIENCE = 5.0
 """Seconds that a helper has to end by itself."""
 DESCRIPTION = "Rerun one of the paper's experiments; the same command again goes on.\n\nexperiments:\n" + "\n".join(
@@ -81,15 +74,19 @@ class ReproduceArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(ReproduceArguments, words, command="reproduce", description=DESCRIPTION)
+    """Reproduce experiments; return the exit code."""
+    with parsed(ReproduceArguments, words, command="reproduce", description=DESCRIPTION) as arguments:
+        return _run(arguments, words)
+
+
+def _run(arguments: ReproduceArguments, words: Sequence[str]) -> int:
     _check_words(arguments)
     from iddpm.experiments.catalogue import EXPERIMENTS
     from iddpm.experiments.scales import scale_of
     from iddpm.experiments.store import Store
 
     chosen = list(NAMES) if arguments.name == "all" else [arguments.name]
-    with _in_own_flags():
+    with settings_as(OWN_NAMES):
         scale = replace(scale_of(arguments.scale, _data(arguments)), given=arguments.samples)
         cells = {name: EXPERIMENTS[name]().cells(scale, arguments.seeds or scale.seeds) for name in chosen}
         store = Store(Path(arguments.runs))
@@ -107,22 +104,24 @@ def run(words: Sequence[str]) -> int:
 def _check_words(arguments: ReproduceArguments) -> None:
     """UserError for what can be seen to be wrong without the data."""
     if arguments.name not in (*NAMES, "all"):
-        raise UserError(f'NAME: "{arguments.name}" is no experiment; use one of {", ".join(NAMES)}, all')
+        raise UserError(f'"{arguments.name}" is no experiment', field="name", way=f"use one of {', '.join(NAMES)}, all")
     if not arguments.print_commands:
-        check_folder(Path(arguments.runs), "--runs")
+        check_folder(Path(arguments.runs), "runs")
     if arguments.out is not None:
-        check_folder(Path(arguments.out), "--out")
+        check_folder(Path(arguments.out), "out")
     check_least(arguments, seeds=1, jobs=1, size=1)
     for place in arguments.samples:
         if not Path(place).exists():
-            raise UserError(f"--samples: {place} does not exist; name a folder, a zip or an npz file")
+            raise UserError(f"{place} does not exist", field="samples", way="name a folder, a zip or an npz file")
     if arguments.samples and arguments.name not in ("coverage", "all"):
-        raise UserError(f"--samples: is for coverage, not for {arguments.name}; leave it out")
+        raise UserError(f"is for coverage, not for {arguments.name}", field="samples", way="leave it out")
     for name in ("size", "channels"):
         if getattr(arguments, name) is not None and arguments.data is None:
-            raise UserError(f"--{name}: is for --data; name some, e.g. --data photos")
+            data = Setting("data")
+            raise UserError(["is for ", data], field=name, way=["name some, e.g. ", Setting("data", "photos")])
     if arguments.json and arguments.print_commands:
-        raise UserError("--json: is for findings, and --print-commands prints commands; leave one out")
+        what = ("is for findings, and ", Setting("print_commands"), " prints commands")
+        raise UserError(what, field="json", way="leave one out")
 
 
 def _check(cells: dict[str, list[Cell]], store: Store, arguments: ReproduceArguments) -> None:
@@ -151,18 +150,6 @@ def _check(cells: dict[str, list[Cell]], store: Store, arguments: ReproduceArgum
 
 def _compares_features(cell: Cell) -> bool:
     return any(measure.compares_features for measure in cell.measures)
-
-
-@contextmanager
-def _in_own_flags() -> Iterator[None]:
-    """Mistakes are told of by the names of flags that this command has."""
-    try:
-        yield
-    except UserError as error:
-        message = str(error)
-        for name, own in OWN_FLAGS.items():
-            message = re.sub(name, own, message)
-        raise UserError(message) from None
 
 
 def _reproduce(

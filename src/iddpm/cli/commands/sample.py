@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from iddpm.cli.arguments import check_least, parse
+from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.model_flags import DrawingArguments
 from iddpm.cli.progress import ProgressLine, say
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,8 +44,12 @@ class SampleArguments(DrawingArguments):
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(SampleArguments, words, command="sample", description="Draw samples from a model.")
+    """Draw samples; return the exit code."""
+    with parsed(SampleArguments, words, command="sample", description="Draw samples from a model.") as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: SampleArguments) -> int:
     check_least(arguments, count=1)
     arguments.check()
     from iddpm.cli.outputs import check_out, open_writer
@@ -109,13 +113,14 @@ def _classes(model: Model, arguments: SampleArguments, to_enlarge: Dataset | Non
             return None if labels is None else labels.tolist()
         return [i % len(names) for i in range(arguments.count)]
     if model.network.num_classes is None:
-        raise UserError(f"--class: {arguments.model} knows no classes; train one with --network.classes")
+        raise UserError(f"{arguments.model} knows no classes", field="label", way="leave it out")
     if arguments.label in names:
         return [names.index(arguments.label)] * arguments.count
     if arguments.label.isdecimal() and int(arguments.label) < len(names):
         return [int(arguments.label)] * arguments.count
     known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    raise UserError(f'--class: "{arguments.label}" is none of {known}; use a name, or a number 0 ... {len(names) - 1}')
+    way = f"use a name, or a number 0 ... {len(names) - 1}"
+    raise UserError(f'"{arguments.label}" is none of {known}', field="label", way=way)
 
 
 def _to_enlarge(model: Model, arguments: SampleArguments) -> Dataset | None:
@@ -124,7 +129,7 @@ def _to_enlarge(model: Model, arguments: SampleArguments) -> Dataset | None:
     if arguments.low_resolution is None:
         return None
     if low is None:
-        raise UserError(f"--low-resolution: {arguments.model} is no upsampler; leave it out")
+        raise UserError(f"{arguments.model} is no upsampler", field="low_resolution", way="leave it out")
 
     from iddpm.cli.data_flags import open_with_progress
 
@@ -139,7 +144,8 @@ def _to_enlarge(model: Model, arguments: SampleArguments) -> Dataset | None:
     }
     data = open_with_progress(model.config.data.model_copy(update=settings)).train
     if len(data) < arguments.count:
-        raise UserError(f"--count: {arguments.count}, and {arguments.low_resolution} holds {len(data)} images")
+        what = f"{arguments.count}, and {arguments.low_resolution} holds {len(data)} images"
+        raise UserError(what, field="count", way=["use ", Setting("count", len(data))])
     return data
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import check_least, parse
+from iddpm import errors
+from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.chains import StrideName, fitting_plan
 from iddpm.cli.data_flags import NamedData, ReadingArguments, is_run, open_named
 from iddpm.cli.feature_flags import Features, network_for, network_of
@@ -81,16 +82,20 @@ class StepsArguments:
 
 
 def run(words: Sequence[str]) -> int:
-    """The command."""
-    arguments = parse(StepsArguments, words, command="steps", description="Judge samples drawn in few steps.")
+    """Judge few steps; return the exit code."""
+    with parsed(StepsArguments, words, command="steps", description="Judge samples drawn in few steps.") as arguments:
+        return _run(arguments)
+
+
+def _run(arguments: StepsArguments) -> int:
     from iddpm.few_steps.picture import picture
     from iddpm.few_steps.study import cheapest, within
     from iddpm.pictures import save_image
 
     if arguments.out is not None:
         if Path(arguments.out).suffix.lower() != ".png":
-            raise UserError(f"--out: {arguments.out} is no NAME.png; give one")
-        check_place(Path(arguments.out), "--out")
+            raise UserError(f"{arguments.out} must be called NAME.png", field="out")
+        check_place(Path(arguments.out), "out")
     study, wanted = _study(arguments)
     with ExitStack() as stack:
         taken = f"{arguments.model}: another process is judging this run's few steps; wait for it"
@@ -146,17 +151,19 @@ def _study(arguments: StepsArguments) -> tuple[Study, list[Setting]]:
     from iddpm.sampling import sample_conditions
 
     if not is_run(arguments.model):
-        raise UserError(f"RUN: {arguments.model} is no run; give the folder that iddpm train made")
+        raise UserError(f"{arguments.model} is no run", field="model", way="give the folder that iddpm train made")
     model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
     whole = _whole(arguments, model)
     for count in arguments.steps or ():
         if not 2 <= count <= whole:
-            raise UserError(f"--steps: must be 2 ... {whole}, the whole chain, got {count}")
+            raise UserError(f"must be 2 ... {whole}, the whole chain", field="steps", value=count)
     check_least(arguments, batch_size=1, seed=0)
     plan = fitting_plan(model, arguments.model, clip=True)
     counts = _counts(arguments, model, plan)
     if not counts or () in (arguments.strides, arguments.methods):
-        raise UserError("--steps, --methods and --strides: there is nothing to try; name some, as in --steps 2 3")
+        named = (errors.Setting("steps"), ", ", errors.Setting("methods"), " and ", errors.Setting("strides"))
+        way = ("name some, as in ", errors.Setting("steps", (2, 3)))
+        raise UserError([*named, ": there is nothing to try"], way=way)
     plan.plans["model"].check_length(max(counts))
     wanted = _wanted(arguments, settings(plan, counts, whole))
     data = open_named(arguments.model, "RUN", ReadingArguments(), "train")
@@ -164,11 +171,11 @@ def _study(arguments: StepsArguments) -> tuple[Study, list[Setting]]:
     if held_out is None:
         raise UserError(f"{arguments.model}: its data has no held-out part to score")
     count = min(1000, len(data.dataset)) if arguments.count is None else arguments.count
-    check_count(count, "--count")
+    check_count(count, "count")
     fresh = max(0, len(held_out) - int(plan.about["count"]))
     items = min(256, fresh or len(held_out)) if arguments.items is None else arguments.items
     if not 0 < items <= len(held_out):
-        raise UserError(f"--items: must be 1 ... {len(held_out)}, the held-out items, got {items}")
+        raise UserError(f"must be 1 ... {len(held_out)}, the held-out items", field="items", value=items)
     if items > fresh:
         say(f"steps: {items - fresh} of the {items} items were planned on, which flatters planned steps; plan on fewer")
     scored = Rows(held_out, np.arange(len(held_out) - items, len(held_out)))
@@ -209,7 +216,7 @@ def _other_data(name: str, spec: DatasetSpec) -> NamedData:
     if in_files and not is_run(name) and len(spec.size) == 2 and spec.channels in (1, 3):
         reading = ReadingArguments(size=spec.size[0], channels=1 if spec.channels == 1 else 3)
     named = open_named(name, "--reference", reading, like=spec)
-    check_count(len(named.dataset), "--reference")
+    check_count(len(named.dataset), "reference")
     return named
 
 
@@ -217,7 +224,7 @@ def _whole(arguments: StepsArguments, model: Model) -> int:
     longest = len(model.diffusion.schedule)
     whole = longest if arguments.whole is None else arguments.whole
     if not 2 <= whole <= longest:
-        raise UserError(f"--whole: must be 2 ... {longest}, the length of the chain, got {whole}")
+        raise UserError(f"must be 2 ... {longest}, the length of the chain", field="whole", value=whole)
     return whole
 
 
@@ -237,13 +244,12 @@ def _wanted(arguments: StepsArguments, every: list[Setting]) -> list[Setting]:
     )
     unknown = [name for name in methods if name not in known]
     if unknown:
-        raise UserError(f"--methods: {unknown[0]} is not known here; use some of {', '.join(known)}")
+        raise UserError(f"{unknown[0]} is not known here", field="methods", way=f"use some of {', '.join(known)}")
     found = [each for each in few if each.method in methods and each.stride in arguments.strides]
     if not found:
         strides = ", ".join(arguments.strides)
-        raise UserError(
-            f"--strides: {strides} cannot be so many steps (--steps); try uniform, or other numbers of steps"
-        )
+        what = (f"no chain of {strides} steps has these numbers of them (", errors.Setting("steps"), ")")
+        raise UserError(what, field="strides", way="try uniform, or other numbers of steps")
     for stride in arguments.strides:
         if left_out := sorted(
             {each.evaluations for each in few} - {each.evaluations for each in found if each.stride == stride}

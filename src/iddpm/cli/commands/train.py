@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from iddpm.cli.arguments import parse
+from iddpm.cli.arguments import parsed
 from iddpm.cli.progress import ProgressLine, StopSignal, say
 from iddpm.config import Config, load_config
 from iddpm.errors import UserError
@@ -43,17 +43,17 @@ def run(words: Sequence[str]) -> int:
     """The command; 0 when training is done, 130 or 143 when it was interrupted and saved."""
     start, flags = _split(words)
     default, where = starting_point(start)
-    arguments = parse(
+    with parsed(
         TrainArguments,
         flags,
         command=f"train {start or 'PRESET|CONFIG'}",
         description=DESCRIPTION,
         default=TrainArguments(**{name: getattr(default, name) for name in Config.model_fields}, run=where),
-    )
-    config = Config(**{name: getattr(arguments, name) for name in Config.model_fields})
-    if arguments.run == "":
-        raise UserError("--run: is empty; name a directory")
-    return _train(config, Path(arguments.run or where), arguments.device, as_json=arguments.as_json)
+    ) as arguments:
+        config = Config(**{name: getattr(arguments, name) for name in Config.model_fields})
+        if arguments.run == "":
+            raise UserError("is empty", field="run", way="name a directory")
+        return _train(config, Path(arguments.run or where), arguments.device, as_json=arguments.as_json)
 
 
 def _split(words: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -89,7 +89,7 @@ def _train(config: Config, where: Path, device_name: str, *, as_json: bool) -> i
     from iddpm.training import Finished, Session
 
     device = choose_device(device_name)
-    check_folder(where, "--run")
+    check_folder(where, "run")
     directory = RunDirectory(where)
     changes = directory.check_same(config) if directory.exists else []
     session = Session(config, open_with_progress(config.data), directory, device, say)
