@@ -201,13 +201,13 @@ BAD = {
     "nothing": (["steps", "RUN", "--whole", "4"], "there is nothing to try; name some"),
     "no such chain": (
         ["steps", "RUN", "--strides", "ddim", "--steps", "16"],
-        "--strides: ddim cannot be so many steps",
+        "--strides: no chain of ddim steps has these numbers of them (--steps)",
     ),
     "no method": (["steps", "RUN", "--methods"], "there is nothing to try; name some"),
     "another method": (["steps", "RUN", "--methods", "euler"], "--methods: euler is not known here; use some of"),
     "a plan's variance of a solver": (
         ["sample", "RUN", "--sampler", "dpm++", "--variance", "analytic"],
-        "--variance: analytic is for the ancestral sampler",
+        "variance: analytic is for the ancestral sampler",
     ),
     "no budget": (
         ["nll", "RUN", "--error", "0.1", "--count", "4", "--steps", "2"],
