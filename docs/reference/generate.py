@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib
 import inspect
+import sys
 import textwrap
 import typing
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from iddpm.cli.main import COMMANDS
 from iddpm.config import Config
+from iddpm.names import COMMANDS
 from iddpm.presets import PRESETS
 from iddpm.registry import OneOf
 
@@ -68,13 +68,13 @@ def commands_page() -> str:
     """Return the page of all commands."""
     parts = ["# Commands", MADE_BY, "Every command has `--help`. Results go to stdout, progress to stderr."]
     for name in COMMANDS:
-        module = importlib.import_module(f"iddpm.cli.commands.{name}")
+        module = sys.modules[COMMANDS[name].__module__]
         (kind,) = (
             value
             for label, value in vars(module).items()
             if label.endswith("Arguments") and isinstance(value, type) and value.__module__ == module.__name__
         )
-        parts += [f"## iddpm {name}", _sentence(_about(name))]
+        parts += [f"## iddpm {name}", _sentence(COMMANDS.about(name))]
         rows = [argument.row() for argument in arguments_of(kind)]
         parts.append("\n".join(["| argument | | default | |", "|---|---|---|---|", *rows]))
         if issubclass(kind, Config):
@@ -181,11 +181,6 @@ def _text(value: object) -> str:
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     return ("on" if value else "off") if isinstance(value, bool) else str(value)
-
-
-def _about(name: str) -> str:
-    command = COMMANDS[name]  # type: ignore[index]
-    return command if isinstance(command, str) else str(getattr(command, "about", command))
 
 
 def _sentence(text: str) -> str:
