@@ -27,13 +27,13 @@ from scipy import stats
 
 from benchmarks.quality import RESULTS
 from iddpm.checkpoints.run import load
-from iddpm.data import Dataset, open_source, scale
+from iddpm.data import Dataset, open_source
 from iddpm.diffusion import SeededNoise, single_terms
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.files import write_json
 from iddpm.model import Model
-from iddpm.scoring.budget import BoundEstimate, estimate_bound
+from iddpm.scoring.budget import BoundEstimate, estimate
 from iddpm.scoring.whole import score
 
 OTHER_SEEDS = 1_000_000
@@ -83,8 +83,9 @@ def exact_bound(run: Path, model: Model, held_out: Dataset, count: int, passes: 
 
 def _near_bits(model: Model, held_out: Dataset, count: int, near: int, repeat: int) -> float:
     """The sum of the first `near` terms, a mean over the items, with noise that belongs to `repeat`."""
-    x_0 = scale(held_out.items(np.arange(count)), held_out.spec.levels).to(model.device)
-    predict = model.predict(**model.conditions_of(x_0, model.labels_of(held_out, np.arange(count))))
+    rows = np.arange(count)
+    x_0 = held_out.batch(rows).to(model.device)
+    predict = model.predict(model.conditions_from(x_0, held_out, rows))
     total = 0.0
     for position in range(near):
         noise = SeededNoise([mixed_seed(OTHER_SEEDS, repeat, position)], x_0.shape, model.device)()[0]
@@ -116,8 +117,7 @@ def asked(
     """Estimates to within `error`, again and again."""
 
     def trial(seed: int) -> dict[str, Any]:
-        *_, last = estimate_bound(model, held_out, model.diffusion, error=error, count=count, seed=seed, batch_size=128)
-        return vars(last)
+        return vars(estimate(model, held_out, error=error, count=count, seed=seed, batch_size=128))
 
     names = [f"budget/{count} items, within {error}, {seed}.json" for seed in range(trials)]
     found = [BoundEstimate(**kept(run / name, partial(trial, seed))) for seed, name in enumerate(names)]

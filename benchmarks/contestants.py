@@ -80,7 +80,7 @@ class Ours(Contestant):
             }
         )
         spec = DatasetSpec(channels=size.image_channels, size=(size.side, size.side))
-        return config, spec, Model.fresh(config, spec)
+        return config, spec, Model.from_config(config, spec)
 
     def _ready(self, size: Size) -> Any:
         model = self._model(size)[2].to(DEVICE)
@@ -102,13 +102,14 @@ class Ours(Contestant):
         config, spec, _ = self._model(size, batch_size=batch)
         trainer, window = Trainer(config, spec, DEVICE, tell=_tell), Window(T, DEVICE)
         x_0 = torch.rand(batch, *size.shape) * 2 - 1
-        return lambda: window.add(trainer.optimize(trainer.draw(x_0, None)))
+        return lambda: window.add(trainer.optimize(trainer.draw(x_0)))
 
     def sampling(self, size: Size, batch: int) -> Callable[[], object]:
+        from iddpm.progress import finish
         from iddpm.sampling import SamplerOptions, sample_batches
 
         model, options = self._ready(size), SamplerOptions(STEPS)
-        return lambda: list(sample_batches(model, batch, options, batch_size=batch))
+        return lambda: [finish(work) for work in sample_batches(model, batch, options, batch_size=batch)]
 
     def scoring(self, size: Size, batch: int) -> Callable[[], object]:
         """The bound on a batch in `STEPS` steps."""

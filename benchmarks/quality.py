@@ -28,11 +28,11 @@ from benchmarks.compare import processor
 from benchmarks.contestants import DenoisingDiffusionPytorch, DiffusersLibrary, T
 from benchmarks.matched import Size
 from iddpm.config import Config
-from iddpm.data import Splits, open_source, scale
+from iddpm.data import Splits, open_source
 from iddpm.data.dataset import Rows
 from iddpm.data.places import Places
 from iddpm.data.scikit import Crops
-from iddpm.diffusion import Diffusion, Parameterization, SeededNoise, ancestral, bits_per_dim
+from iddpm.diffusion import Ancestral, Diffusion, Discretized, Parameterization, SeededNoise, bits_per_dim, walk
 from iddpm.diffusion.process import Predict
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.diffusion.schedule import from_betas
@@ -87,7 +87,7 @@ def peer(name: str, data: str, splits: Splits, judge: Judge, seconds: float) -> 
     generator = np.random.default_rng(0)
 
     def batch() -> Tensor:
-        return scale(splits.train.items(generator.integers(0, len(splits.train), PEER_BATCH)), spec.levels)
+        return splits.train.batch(generator.integers(0, len(splits.train), PEER_BATCH))
 
     step, averaged = PEERS[name]().learner(size, batch, steps=20_000)
     tell(f"{name} trains, and the machine should do nothing else")
@@ -102,7 +102,7 @@ def peer(name: str, data: str, splits: Splits, judge: Judge, seconds: float) -> 
     bits, distances = {}, {}
     for variance in ("fixed_small", "fixed_large"):
         chain = from_betas(scored.betas.detach().double())
-        diffusion = Diffusion(chain, Parameterization.named(scored.prediction, variance), spec.levels)
+        diffusion = Diffusion(chain, Parameterization.named(scored.prediction, variance), Discretized(spec.levels))
         bits[variance] = bound(diffusion, scored.predict, splits, data)
         distances[variance] = judge.distance(diffusion, scored.predict)
     return {
@@ -127,7 +127,7 @@ def bound(diffusion: Diffusion, predict: Any, splits: Splits, data: str) -> floa
     totals = []
     for start in range(0, COUNT[data], 64):
         rows = order[start : min(start + 64, COUNT[data])]
-        x_0 = scale(held_out.items(rows), splits.spec.levels)
+        x_0 = held_out.batch(rows)
         noise = SeededNoise([int(row) for row in rows], splits.spec.shape)
         totals.append(bits_per_dim(chain, predict, x_0, noise).total)
     return float(torch.cat(totals).mean())
@@ -152,7 +152,7 @@ class Judge:
         drawn = []
         for start in range(0, SAMPLES[self._data], 100):
             noise = SeededNoise([mixed_seed(0, row) for row in range(start, start + 100)], self._spec.shape)
-            *_, last = ancestral(chain, predict, noise(), noise)
+            *_, last = walk(chain, predict, Ancestral(), noise(), noise)
             drawn.append(last.x)
         found = evaluate(torch.cat(drawn), self._reference, self._features).estimates["frechet"]
         return {"value": found.value, "error": found.error or 0.0}

@@ -38,9 +38,9 @@ def measure(settings: dict[str, Any]) -> dict[str, float]:
     import numpy as np
 
     from iddpm.config import Config, DatasetSpec
-    from iddpm.data import scale
     from iddpm.data.dataset import ArrayDataset
     from iddpm.model import Model
+    from iddpm.progress import finish
     from iddpm.sampling import SamplerOptions, sample_batches
     from iddpm.training.batches import batch_indices
     from iddpm.training.trainer import Trainer
@@ -51,12 +51,12 @@ def measure(settings: dict[str, Any]) -> dict[str, float]:
     )
     spec = DatasetSpec(channels=1, size=(side, side))
     if settings["work"] == "sampling":
-        model = Model.fresh(config, spec).to("cpu")
+        model = Model.from_config(config, spec).to("cpu")
         options = SamplerOptions(settings["steps"])
 
         def work(count: int = settings["count"]) -> None:
-            for _ in sample_batches(model, count, options, batch_size=batch):
-                pass
+            for batch_work in sample_batches(model, count, options, batch_size=batch):
+                finish(batch_work)
 
         work(batch)
     else:
@@ -66,7 +66,7 @@ def measure(settings: dict[str, Any]) -> dict[str, float]:
         def work(count: int = 5) -> None:
             for _ in range(count):
                 rows = batch_indices(trainer.step, batch, len(data), 0)
-                trainer.optimize(trainer.draw(scale(data.items(rows), spec.levels), None))
+                trainer.optimize(trainer.draw(data.batch(rows)))
 
         work(2)
     begun = time.perf_counter()

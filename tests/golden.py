@@ -15,8 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from iddpm.checkpoints import openai
+from iddpm.conditions import Classes, LowResolution
+from iddpm.conditions.condition import Condition
+from iddpm.config import DataConfig
 from iddpm.diffusion import NoiseSchedule, cosine_schedule, linear_schedule, strided
-from iddpm.networks import UNet, Upsampler
+from iddpm.networks import UNet
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -52,8 +55,12 @@ def ruled_weight(name: str, shape: Sequence[int]) -> Tensor:
 
 def ruled_network(config: Mapping[str, Any], size: Sequence[int], *, upsampler: bool = False, **options: Any) -> UNet:
     """The network of a configuration in the authors' words, with weights by the rule."""
-    kind = Upsampler if upsampler else UNet
-    network = kind(
+    conditions: list[Condition] = []
+    if config.get("num_classes"):
+        conditions.append(Classes([str(label) for label in range(config["num_classes"])]))
+    if upsampler:
+        conditions.append(LowResolution(config["in_channels"], size[0] // 2, 256, DataConfig()))
+    network = UNet(
         tuple(size),
         config["in_channels"],
         config["out_channels"],
@@ -63,7 +70,7 @@ def ruled_network(config: Mapping[str, Any], size: Sequence[int], *, upsampler: 
         attention_resolutions=[size[-1] // factor for factor in config["attention_resolutions"]],
         num_heads=config["num_heads"],
         num_heads_up=config.get("num_heads_upsample"),
-        num_classes=config.get("num_classes"),
+        conditions=conditions,
         scale_shift_norm=config["use_scale_shift_norm"],
         norm_groups=32,
         **options,

@@ -71,7 +71,7 @@ def test_compiled_training_equals_eager_training(cache: Path) -> None:
     x_0 = torch.linspace(-1, 1, 16 * 64).reshape(16, 1, 8, 8)
     for trainer in (eager, compiled):
         for _ in range(20):
-            trainer.optimize(trainer.draw(x_0, None))
+            trainer.optimize(trainer.draw(x_0))
     assert said == []
     assert list(cache.iterdir())
     assert not list(cache.glob("compiling-*"))
@@ -137,7 +137,7 @@ def test_what_a_killed_compilation_left_is_thrown_away(cache: Path, monkeypatch:
 
 
 def test_a_model_computes_in_bfloat16_and_gives_float32() -> None:
-    model = Model.fresh(tiny(), DatasetSpec(channels=1, size=(8, 8), levels=17)).to("cpu")
+    model = Model.from_config(tiny(), DatasetSpec(channels=1, size=(8, 8), levels=17)).to("cpu")
     with torch.no_grad():
         for parameter in model.network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))

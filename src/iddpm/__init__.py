@@ -31,7 +31,10 @@ _PUBLIC = {
     "load": "checkpoints.run",
     "sample": "sampling",
     "score": "scoring.whole",
-    "Score": "scoring.whole",
+    "LikelihoodScore": "scoring.whole",
+    "estimate": "scoring.budget",
+    "Dataset": "data",
+    "ArrayDataset": "data",
     "evaluate": "evaluation.images",
     "Scores": "evaluation.scores",
     "save_grid": "pictures",
@@ -39,13 +42,16 @@ _PUBLIC = {
     "NoiseSchedule": "diffusion",
     "Parameterization": "diffusion",
     "UNet": "networks",
-    "Upsampler": "networks",
+    "Condition": "conditions",
+    "Classes": "conditions",
+    "LowResolution": "conditions",
 }
 
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from iddpm.checkpoints.run import load
+    from iddpm.conditions import Classes, Condition, LowResolution
     from iddpm.config import (
         Config,
         DataConfig,
@@ -55,17 +61,18 @@ if TYPE_CHECKING:
         ObjectiveConfig,
         TrainingConfig,
     )
-    from iddpm.data import Splits, open_source, quantize, scale
+    from iddpm.data import ArrayDataset, Dataset, Splits, open_source, quantize, scale
     from iddpm.diffusion import Diffusion, NoiseSchedule, Parameterization
     from iddpm.errors import DivergedError, UserError
     from iddpm.evaluation.images import evaluate
     from iddpm.evaluation.scores import Scores
     from iddpm.model import Model
-    from iddpm.networks import UNet, Upsampler
+    from iddpm.networks import UNet
     from iddpm.pictures import save_grid
     from iddpm.presets import preset
     from iddpm.sampling import sample
-    from iddpm.scoring.whole import Score, score
+    from iddpm.scoring.budget import estimate
+    from iddpm.scoring.whole import LikelihoodScore, score
     from iddpm.training import Trainer, train
 
 

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 from iddpm.files import cache_folder
+from iddpm.names import Compile, Precision
 
 WORTH_COMPILING = 10_000
 """Calls of the network after which a minute of compiling has paid on a GPU."""

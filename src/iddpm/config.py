@@ -10,6 +10,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from iddpm.errors import UserError
+from iddpm.names import (
+    OBJECTIVES,
+    PREDICTIONS,
+    SCHEDULES,
+    TIMESTEP_SAMPLERS,
+    VARIANCES,
+    Compile,
+    Precision,
+)
+from iddpm.registry import OneOf
 
 FORMAT_VERSION = 2
 """Of `config.json` and of a model's own description."""
@@ -25,19 +35,25 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
-Precision = Literal["auto", "float32", "tf32", "bfloat16"]
-"""What a network computes in: float32 rounds nothing; tf32 lets a GPU round what it multiplies to 10 bits; bfloat16
-
-computes the network's layers (not the diffusion, the loss or the weights) in 8 bits, on a GPU or a CPU made for it.
-"""
-Compile = Literal["auto", "on", "off"]
-"""Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
-
-
 class Section(BaseModel):
     """Part of a configuration: frozen, and refuses fields that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def with_changes(self, **changes: Any) -> Self:
+        """Return a copy with other values, validated: `config.with_changes(training={"steps": 5})`.
+
+        A dictionary changes some fields of a section. UserError naming the field for values that cannot be.
+        """
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        for name, value in changes.items():
+            section = values.get(name)
+            is_part = isinstance(section, Section) and isinstance(value, dict)
+            values[name] = {**section.model_dump(), **value} if is_part else value  # type: ignore[union-attr]
+        try:
+            return type(self).model_validate(values)
+        except ValidationError as error:
+            raise UserError(first_mistake(error)) from None
 
 
 class DatasetSpec(Section):
@@ -104,15 +120,15 @@ class DataConfig(Section):
 class DiffusionConfig(Section):
     """The chain, and what the network's output means."""
 
-    schedule: Literal["cosine", "linear"] = "cosine"
+    schedule: Annotated[str, OneOf(SCHEDULES)] = "cosine"
     """How noise grows along the chain."""
     num_timesteps: Count = 4000
     """T, the length of the chain that is trained on."""
     cosine_offset: Annotated[float, Field(ge=0, le=100)] | None = None
     """The paper's s. None follows the paper's rule for the data's grey levels: 0.008 for 256 of them."""
-    prediction: Literal["eps", "x_0", "v", "x_prev"] = "eps"
+    prediction: Annotated[str, OneOf(PREDICTIONS)] = "eps"
     """What the network predicts."""
-    variance: Literal["fixed_small", "fixed_large", "learned", "learned_range"] = "learned_range"
+    variance: Annotated[str, OneOf(VARIANCES)] = "learned_range"
     """The variance of a reverse step; learned_range is the paper's."""
     rescale_timesteps: bool = True
     """Show the network timesteps scaled to 0 ... 1000, whatever T. The authors' models differ in this."""
@@ -121,11 +137,11 @@ class DiffusionConfig(Section):
 class ObjectiveConfig(Section):
     """What is minimised, and over which timesteps."""
 
-    kind: Literal["hybrid", "simple", "vlb"] = "hybrid"
+    kind: Annotated[str, OneOf(OBJECTIVES)] = "hybrid"
     """L_hybrid, L_simple or L_vlb."""
     vlb_weight: Annotated[float, Field(gt=0)] = 0.001
     """lambda of L_hybrid = L_simple + lambda L_vlb, where L_vlb is the whole T-term bound in bits/dim."""
-    timesteps: Literal["uniform", "low_discrepancy", "importance"] = "uniform"
+    timesteps: Annotated[str, OneOf(TIMESTEP_SAMPLERS)] = "uniform"
     """How timesteps are drawn; importance is the paper's, by the loss's second moment."""
 
 
@@ -158,6 +174,8 @@ class NetworkConfig(Section):
     """Condition on the data's labels."""
     low_resolution: Count | None = None
     """Side of the low-resolution images that an upsampler enlarges. None makes no upsampler."""
+    conditions: tuple[str, ...] = ()
+    """Further conditions by name, each with its argument, if it takes one, after "=": vector=8."""
     recompute_activations: bool = False
     """Spend a second forward pass to save memory (activation checkpointing)."""
 
@@ -222,20 +240,21 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        learned = self.diffusion.variance.startswith("learned")
-        if self.objective.kind == "hybrid" and not learned:
+        kind, variance = self.objective.kind, self.diffusion.variance
+        learned = VARIANCES.fact(variance, "is_learned", False)
+        needs = OBJECTIVES.fact(kind, "learned_variance")
+        if needs not in (None, learned):
+            teaches = "teaches a variance" if needs else "teaches no variance"
+            others = [name for name in OBJECTIVES if OBJECTIVES.fact(name, "learned_variance") in (None, learned)]
+            fits = [name for name in VARIANCES if VARIANCES.fact(name, "is_learned", False) == needs]
             raise ValueError(
-                f"objective.kind: hybrid teaches a variance, and diffusion.variance {self.diffusion.variance} has"
-                " nothing to learn; use objective.kind simple or vlb"
+                f"objective.kind: {kind} {teaches}, and diffusion.variance is {variance}; use objective.kind"
+                f" {' or '.join(others)}, or diffusion.variance {' or '.join(fits)}"
             )
-        if self.objective.kind == "simple" and learned:
+        if self.diffusion.schedule != "cosine" and self.diffusion.cosine_offset is not None:
             raise ValueError(
-                f"objective.kind: simple teaches no variance, and diffusion.variance is {self.diffusion.variance};"
-                " use objective.kind hybrid, or diffusion.variance fixed_small or fixed_large"
-            )
-        if self.diffusion.schedule == "linear" and self.diffusion.cosine_offset is not None:
-            raise ValueError(
-                "diffusion.cosine_offset: belongs to the cosine schedule, and diffusion.schedule is linear"
+                "diffusion.cosine_offset: belongs to the cosine schedule, and diffusion.schedule is"
+                f" {self.diffusion.schedule}"
             )
         if not self.training.ema_rates:
             raise ValueError("training.ema_rates: needs at least one rate, e.g. 0.9999")

@@ -1,13 +1,13 @@
-"""A model: a network with its diffusion and what it knows of its data; `sampling` and `scoring` use it."""
+"""A model: a network with its diffusion, its conditions, and the spec of its data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from warnings import warn
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from iddpm.acceleration import (
     chosen_precision,
@@ -18,47 +18,69 @@ from iddpm.acceleration import (
     set_up,
 )
 from iddpm.build import build_diffusion, build_network
-from iddpm.config import Compile, Config, DatasetSpec, Precision
+from iddpm.conditions import Condition, Conditions, conditions_of
+from iddpm.config import Config, DatasetSpec
 from iddpm.data import Dataset
 from iddpm.data.dataset import Indices
 from iddpm.diffusion import Diffusion
 from iddpm.diffusion.process import Predict
 from iddpm.errors import UserError
-from iddpm.networks import UNet, Upsampler
+from iddpm.names import Compile, Precision
+from iddpm.networks.unet import NONE
 
 
 class Model:
-    """What `iddpm.load` gives, and what training makes.
+    """A network that samples and scores: what `iddpm.load` and `iddpm.train` return, or your own.
 
-    config, spec: how it was made, and for which data.
-    network:      in evaluation mode, on `device`.
-    diffusion:    on the whole chain; `diffusion.strided("50")` takes fewer steps.
-    step:         optimizer steps behind its weights; weights: which ones they are ("raw" or "ema 0.9999").
+    network:    called as `network(x_t, t)`, or `network(x_t, t, conditions)` with conditions; in evaluation mode.
+    diffusion:  on the whole chain; `diffusion.strided("50")` takes fewer steps.
+    spec:       of the data that it is made for.
+    conditions: what the network is told beside x_t and t.
+    config:     how it was made; None for one's own network.
+    step, weights: optimizer steps behind its weights, and which ones they are ("raw" or "ema 0.9999").
     """
 
     def __init__(
-        self, config: Config, spec: DatasetSpec, network: UNet, *, step: int = 0, weights: str = "raw"
+        self,
+        network: nn.Module,
+        diffusion: Diffusion,
+        spec: DatasetSpec,
+        conditions: Sequence[Condition] = (),
+        *,
+        config: Config | None = None,
+        step: int = 0,
+        weights: str = "raw",
     ) -> None:
-        self.config = config
-        self.spec = spec
         self.network = network.eval()
-        self.diffusion: Diffusion = build_diffusion(config, spec)
+        self.diffusion = diffusion
+        self.spec = spec
+        self.conditions = {condition.name: condition for condition in conditions}
+        self._config = config
         self.step = step
         self.weights = weights
         self.precision: Precision = "float32"
 
     @classmethod
-    def fresh(cls, config: Config, spec: DatasetSpec) -> Model:
-        """With initial weights."""
-        return cls(config, spec, build_network(config, spec))
+    def from_config(cls, config: Config, spec: DatasetSpec) -> Model:
+        """Return a model with initial weights."""
+        conditions = conditions_of(config, spec)
+        network = build_network(config, spec, conditions)
+        return cls(network, build_diffusion(config, spec), spec, conditions, config=config)
+
+    @property
+    def config(self) -> Config:
+        """The configuration that the model was made with; UserError for one's own network, which has none."""
+        if self._config is None:
+            raise UserError("this model has no configuration", field="model", way="give one to Model(..., config=...)")
+        return self._config
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device that the network is on."""
         return next(self.network.parameters()).device
 
     def to(self, device: torch.device | str) -> Model:
-        """Moved there, in the memory layout that is fastest."""
+        """Move the network there, in the memory layout that is fastest, and return the model."""
         if len(self.spec.size) == 2:
             self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         else:
@@ -68,12 +90,17 @@ class Model:
         return self
 
     def accelerate(
-        self, *, calls: int, precision: Precision = "auto", compile: Compile = "auto", tell: Callable[[str], None]
+        self,
+        *,
+        calls: int = 1,
+        precision: Precision = "auto",
+        compile: Compile = "auto",
+        tell: Callable[[str], None] = warn,
     ) -> Model:
-        """Made ready on its device for about `calls` of the network.
+        """Make the model ready on its device for about `calls` of the network, and return it.
 
-        Precision and compilation as asked for, see `acceleration`; `tell` is given a line about whatever is not to be
-        had. Without this call a model computes as torch is set to, and without torch's compiler.
+        Without this call it computes in float32, without torch's compiler. precision, compile: see `names`; `tell` is
+        given a line about whatever is not available.
         """
         self.precision = chosen_precision(precision, self.device, training=False)
         set_up(self.device, self.precision)
@@ -81,53 +108,39 @@ class Model:
             compile_network(self.network, tell)
         return self
 
-    def predict(self, classes: Tensor | None = None, low_resolution: Tensor | None = None) -> Predict:
-        """The network as the diffusion calls it, with its conditions bound (each with the batch's length)."""
-        self._check_conditions(classes, low_resolution)
-        network = self.network
-
-        conditions = (classes, low_resolution) if isinstance(network, Upsampler) else (classes,)
+    def predict(self, conditions: Conditions = NONE) -> Predict:
+        """Return the network as the diffusion calls it, with its conditions bound (each with the batch's length)."""
+        self._check_names(conditions, missing=True)
+        for name, values in conditions.items():
+            self.conditions[name].check(values)
+        inputs = (dict(conditions),) if conditions else ()
 
         def call(x_t: Tensor, timesteps: Tensor) -> Tensor:
             with computing_in(self.precision, x_t.device):
-                output: Tensor = network(x_t, timesteps, *conditions)
+                output: Tensor = self.network(x_t, timesteps, *inputs)
             return output.float()
 
         return call
 
-    def _check_conditions(self, classes: Tensor | None, low_resolution: Tensor | None) -> None:
-        if self.network.num_classes is None and classes is not None:
-            raise UserError("class: this model knows no classes; train one with --network.classes")
-        if self.network.num_classes is not None and classes is None:
-            raise UserError("class: this model needs one for every image")
-        count = self.network.num_classes
-        if classes is not None and count and not bool(((classes >= 0) & (classes < count)).all()):
-            raise UserError(f"class: must be 0 ... {count - 1}, got {sorted(set(classes.tolist()))}")
-        if isinstance(self.network, Upsampler) != (low_resolution is not None):
-            needs = "needs low-resolution images" if isinstance(self.network, Upsampler) else "is no upsampler"
-            raise UserError(f"low-resolution: this model {needs}")
+    def conditions_from(self, x_0: Tensor, dataset: Dataset, rows: Indices) -> Conditions:
+        """Return what the network is told of a dataset's items at `rows`, which are `x_0` on the model's device."""
+        return {name: condition.from_data(x_0, dataset, rows) for name, condition in self.conditions.items()}
 
-    def labels_of(self, dataset: Dataset, rows: Indices) -> Tensor | None:
-        """The classes of a dataset's items as this model numbers them (by their names), for a model that needs them."""
-        if self.network.num_classes is None:
-            return None
-        labels = dataset.labels(rows)
-        unknown = set(dataset.spec.class_names) - set(self.spec.class_names)
-        if labels is None or unknown:
-            lacking = f"has others than the model's ({', '.join(sorted(unknown)[:5])})" if unknown else "has none"
-            raise UserError(f"data: the model needs the class of every item, and the data {lacking}")
-        numbers = np.array([self.spec.class_names.index(name) for name in dataset.spec.class_names])
-        return torch.from_numpy(numbers[labels]).to(self.device)
+    def conditions_for(self, given: Mapping[str, Any], count: int) -> Callable[[range], Conditions]:
+        """Return the conditions of `count` samples as a function of some of their rows.
 
-    def conditions_of(self, x_0: Tensor, labels: Tensor | None) -> dict[str, Tensor | None]:
-        """What the network is told of data `x_0` `[batch, channels, *size]` beside x_t: labels, a smaller copy."""
-        return conditions_of(self.config, x_0, labels)
+        given: what a user gave, by the names of conditions; what is left out is made up (classes: all in turn).
+        UserError for a condition that the model does not have, or that must be given.
+        """
+        self._check_names(given, missing=False)
+        values = {name: c.for_samples(given.get(name), count) for name, c in self.conditions.items()}
+        return lambda rows: {name: of_rows(rows).to(self.device) for name, of_rows in values.items()}
 
-
-def conditions_of(config: Config, x_0: Tensor, labels: Tensor | None) -> dict[str, Tensor | None]:
-    """See `Model.conditions_of`. The smaller copy is an average over blocks, as in the authors' training."""
-    low = config.network.low_resolution
-    return {
-        "classes": labels if config.network.classes else None,
-        "low_resolution": None if low is None else F.interpolate(x_0, (low,) * (x_0.ndim - 2), mode="area"),
-    }
+    def _check_names(self, given: Mapping[str, Any], *, missing: bool) -> None:
+        for name in given:
+            if name not in self.conditions:
+                names = ", ".join(self.conditions)
+                way = f"it knows {names}" if names else "leave it out"
+                raise UserError("this model was trained without it", field=name, way=way)
+        if missing and (absent := [name for name in self.conditions if name not in given]):
+            raise UserError("this model needs a value for every item", field=absent[0])

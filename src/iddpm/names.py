@@ -1,10 +1,150 @@
-"""The names that the configuration, flags and code share. No torch in here."""
+"""The names that the configuration, flags and code share, each with its row in a registry. No torch in here.
+
+To add a member: write its file, and give it a row below (or `register` it from anywhere).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from iddpm.registry import Registry, Row
+
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+"""What a network computes in: float32 rounds nothing; tf32 lets a GPU round what it multiplies to 10 bits; bfloat16
+
+computes the network's layers (not the diffusion, the loss or the weights) in 8 bits, on a GPU or a CPU made for it.
+"""
+Compile = Literal["auto", "on", "off"]
+"""Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
+
+_SCHEDULES = "iddpm.diffusion.schedules"
+SCHEDULES: Registry[Any] = Registry(
+    "schedule",
+    "diffusion.schedule",
+    {
+        "cosine": Row("the paper's: alpha_bar follows cos^2 (Eq. 17)", f"{_SCHEDULES}.cosine:Cosine"),
+        "linear": Row("Ho et al.'s linear betas", f"{_SCHEDULES}.linear:Linear"),
+    },
+)
+
+_PARAMETERIZATION = "iddpm.diffusion.parameterization"
+PREDICTIONS: Registry[Any] = Registry(
+    "prediction",
+    "diffusion.prediction",
+    {
+        "eps": Row("the noise in x_t: the paper's choice", f"{_PARAMETERIZATION}:Noise"),
+        "x_0": Row("the data itself", f"{_PARAMETERIZATION}:Data"),
+        "v": Row("the velocity (Salimans & Ho 2022)", f"{_PARAMETERIZATION}:Velocity"),
+        "x_prev": Row("the mean of x_{t-1}", f"{_PARAMETERIZATION}:Previous"),
+    },
+)
+VARIANCES: Registry[Any] = Registry(
+    "variance",
+    "diffusion.variance",
+    {
+        "fixed_small": Row("beta-tilde", f"{_PARAMETERIZATION}:FixedSmall", {"is_learned": False}),
+        "fixed_large": Row("beta", f"{_PARAMETERIZATION}:FixedLarge", {"is_learned": False}),
+        "learned": Row("log sigma^2 itself is learned", f"{_PARAMETERIZATION}:Learned", {"is_learned": True}),
+        "learned_range": Row(
+            "the paper's: between beta-tilde and beta (Eq. 15)",
+            f"{_PARAMETERIZATION}:LearnedRange",
+            {"is_learned": True},
+        ),
+    },
+)
+
+_OBJECTIVES = "iddpm.diffusion.objectives"
+OBJECTIVES: Registry[Any] = Registry(
+    "objective",
+    "objective.kind",
+    {
+        "hybrid": Row("L_simple + lambda L_vlb (Eq. 16)", f"{_OBJECTIVES}.hybrid:Hybrid", {"learned_variance": True}),
+        "simple": Row("L_simple (Eq. 14)", f"{_OBJECTIVES}.simple:Simple", {"learned_variance": False}),
+        "vlb": Row("L_vlb (Eq. 4)", f"{_OBJECTIVES}.vlb:VLB"),
+    },
+)
+"""Fact `learned_variance`: True for an objective that needs one, False for one that cannot teach one."""
+
+TIMESTEP_SAMPLERS: Registry[Any] = Registry(
+    "timestep sampler",
+    "objective.timesteps",
+    {
+        "uniform": Row("every step alike", "iddpm.diffusion.timesteps:Uniform"),
+        "low_discrepancy": Row("evenly spread within each batch", "iddpm.diffusion.timesteps:LowDiscrepancy"),
+        "importance": Row(
+            "the paper's, by the loss's second moment (Eq. 18)", "iddpm.diffusion.timesteps:LossSecondMoment"
+        ),
+    },
+)
+
+_SAMPLERS = "iddpm.diffusion.samplers"
+SAMPLERS: Registry[Any] = Registry(
+    "sampler",
+    "sampler",
+    {
+        "ancestral": Row("ancestral sampling", f"{_SAMPLERS}.ancestral:Ancestral", {"uses_variance": True}),
+        "ddim": Row("DDIM", f"{_SAMPLERS}.ddim:DDIM"),
+        "dpm++": Row("DPM-Solver++ 2M", f"{_SAMPLERS}.dpm_solver:DPMSolver"),
+        "dpm++sde": Row("DPM-Solver++ 2M, SDE", f"{_SAMPLERS}.dpm_solver:DPMSolverSDE"),
+        "unipc": Row("UniPC", f"{_SAMPLERS}.unipc:UniPC"),
+    },
+)
+"""Fact `uses_variance`: the sampler draws from p(x_{t-1} | x_t), so that another variance can be chosen for it."""
+
+MODEL = "model"
+"""The variance that a network was made with, among the names of READINGS."""
+READINGS: Registry[Any] = Registry(
+    "reading",
+    "variance",
+    {
+        "fixed_small": Row("fixed variance beta-tilde", "iddpm.diffusion.readings.fixed:FixedSmallReading"),
+        "fixed_large": Row("fixed variance beta", "iddpm.diffusion.readings.fixed:FixedLargeReading"),
+        "analytic": Row(
+            "variance from errors on held-out data, by step",
+            "iddpm.diffusion.readings.error_table:ErrorTable",
+            {"planned": True},
+        ),
+        "calibrated": Row(
+            "variance from errors on held-out data, by step and by the network's own variance",
+            "iddpm.diffusion.readings.error_table:ErrorTable",
+            {"planned": True},
+        ),
+        "jacobian": Row(
+            "variance from the prediction's Jacobian", "iddpm.diffusion.readings.jacobian:Jacobian", {"evaluations": 2}
+        ),
+    },
+)
+"""Fact `planned`: `iddpm plan` makes it. Fact `evaluations`: of the network, a step (1 unless it says so)."""
+
+STRIDES: Registry[Any] = Registry(
+    "stride",
+    "stride",
+    {
+        "uniform": Row("evenly spaced steps", "iddpm.diffusion.respacing:evenly_spaced", {"prefix": ""}),
+        "ddim": Row("every n-th step", "iddpm.diffusion.respacing:every_nth", {"prefix": "ddim"}),
+        "quadratic": Row("quadratic steps", "iddpm.diffusion.respacing:quadratic", {"prefix": "quadratic"}),
+    },
+)
+"""Fact `prefix`: what stands before the number of steps in a stride's text ("ddim50")."""
+PLANNED = "planned"
+"""The stride that a plan gives, beside the names of STRIDES."""
+
+CONDITIONS: Registry[Any] = Registry(
+    "condition",
+    "network.conditions",
+    {
+        "classes": Row(
+            "the class of an item, by name or number", "iddpm.conditions.classes:Classes", {"flag": "class"}
+        ),
+        "low_resolution": Row(
+            "the smaller images that an upsampler enlarges, as a data source",
+            "iddpm.conditions.low_resolution:LowResolution",
+            {"flag": "low_resolution"},
+        ),
+    },
+)
+"""Fact `flag`: the argument of `iddpm sample` that gives it."""
 
 _COMMANDS = "iddpm.cli.commands"
 _MODEL, _RESUMABLE = {"loads_network": True}, {"resumable": True}

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from iddpm.data import quantize
-from iddpm.data.dataset import Levels
+from iddpm.data.scaling import Levels
 from iddpm.errors import UserError
 from iddpm.files import replacing
 

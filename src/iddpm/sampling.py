@@ -1,72 +1,70 @@
-"""Drawing samples from a model, a batch at a time, in bounded memory."""
+"""Draw samples from a model, a batch at a time, in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from iddpm.data import Dataset, scale
-from iddpm.diffusion import SamplerState, SeededNoise, ancestral, ddim
+from iddpm.data import Dataset
+from iddpm.diffusion import Reading, Sampler, SamplerState, SeededNoise, walk
 from iddpm.diffusion.process import Diffusion, Predict
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.diffusion.respacing import Stride
 from iddpm.diffusion.reverse import Clip
-from iddpm.diffusion.solvers import dpm_solver, unipc
-from iddpm.diffusion.variances import VarianceChoice
+from iddpm.diffusion.samplers import Noise, sampler_named
 from iddpm.errors import UserError
 from iddpm.model import Model
-
-SamplerName = Literal["ancestral", "ddim", "dpm++", "dpm++sde", "unipc"]
-
-
-def check_variance(sampler: SamplerName, name: str) -> None:
-    """UserError where a variance of this name is given to a sampler that has none."""
-    if sampler != "ancestral":
-        raise UserError(f"variance: {name} is for the ancestral sampler; {sampler} has none: leave it out")
+from iddpm.names import MODEL, SAMPLERS
+from iddpm.networks.unet import NONE
+from iddpm.progress import Progress, Work, finish
 
 
 @dataclass(frozen=True)
 class SamplerOptions:
-    """How the chain is walked.
+    """The way the chain is walked.
 
     steps:   a stride of the chain ("50", "10,15,20", "ddim50", timesteps); None takes every step.
-    sampler: "ancestral"; "ddim" with its `eta` (0 is deterministic); or "dpm++", "dpm++sde" or "unipc", which use
-             earlier predictions too. All take one evaluation of the network a step.
+    sampler: a name in `names.SAMPLERS`; each takes one evaluation of the network a step.
+    eta:     noise of the sampler "ddim", 0 (none) to 1; None for others.
     clip:    bound predictions of x_0 to [-1, 1] at every step, as the authors do; a number is a quantile for dynamic
              thresholding (see `diffusion.reverse.bounded`).
-    variance: of ancestral sampling; None takes the network's own.
+    reading: of a sampler that uses the variance of p(x_{t-1} | x_t): another variance than the network's own.
     """
 
     steps: Stride | None = None
-    sampler: SamplerName = "ancestral"
-    eta: float = 0.0
+    sampler: str = "ancestral"
+    eta: float | None = None
     clip: Clip = True
-    variance: VarianceChoice | None = None
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
-        names = get_args(SamplerName)
-        if self.sampler not in names:
-            raise UserError(f'sampler: "{self.sampler}" is not known; use one of {", ".join(names)}')
-        if not 0 <= self.eta <= 1:
-            raise UserError(f"eta: must be 0 (no noise) to 1 (ancestral sampling's), got {self.eta:g}")
-        if self.eta and self.sampler != "ddim":
-            raise UserError(f"eta: is the ddim sampler's; {self.sampler} has no eta, so leave out {self.eta:g}")
+        self.make_sampler()
         if not isinstance(self.clip, bool) and not 0 < self.clip <= 1:
             raise UserError(
-                f"clip: the quantile of dynamic thresholding must be above 0 and at most 1, got {self.clip}"
+                "the quantile of dynamic thresholding must be above 0 and at most 1", field="clip", value=self.clip
             )
-        if self.variance is not None:
-            check_variance(self.sampler, self.variance.name)
+        if self.reading is not None:
+            check_reading(self.sampler, self.reading.name)
+
+    def make_sampler(self) -> Sampler:
+        """Return the sampler; UserError for one that is not known, or has no eta."""
+        return sampler_named(self.sampler, eta=self.eta)
 
     def manifest(self) -> dict[str, Any]:
-        """All but the steps, as JSON."""
-        variance = "model" if self.variance is None else self.variance.name
-        return {"sampler": self.sampler, "eta": self.eta, "clip": self.clip, "variance": variance}
+        """Return all but the steps, as JSON."""
+        variance = MODEL if self.reading is None else self.reading.name
+        return {"sampler": self.sampler, "eta": self.eta or 0.0, "clip": self.clip, "variance": variance}
+
+
+def check_reading(sampler: str, name: str) -> None:
+    """Raise UserError if a variance of this name is chosen for a sampler that has none."""
+    if not SAMPLERS.fact(sampler, "uses_variance", False):
+        raise UserError(f"the sampler {sampler} has no variance", field="variance", value=name, way="leave it out")
 
 
 def sample(
@@ -75,23 +73,21 @@ def sample(
     *,
     seed: int = 0,
     steps: Stride | None = None,
-    sampler: SamplerName = "ancestral",
-    eta: float = 0.0,
+    sampler: str = "ancestral",
+    eta: float | None = None,
     clip: Clip = True,
-    variance: VarianceChoice | None = None,
-    classes: Sequence[int] | None = None,
-    low_resolution: Tensor | None = None,
+    reading: Reading | None = None,
     batch_size: int = 64,
+    **conditions: Any,
 ) -> Tensor:
-    """`count` samples `[count, channels, *size]` in about [-1, 1], on the CPU. See `sample_batches` for a stream.
+    """Return `count` samples `[count, channels, *size]` in about [-1, 1], on the CPU.
 
-    Image i depends on `seed` and i, and not on `count` or `batch_size`; see `SamplerOptions` for the others.
+    Sample i depends on `seed` and i, and not on `count` or `batch_size`; see `SamplerOptions` for the other options.
+    conditions: by name, as in `classes="cat"` (a name or number for all, or one for each); see `conditions`.
     """
-    options = SamplerOptions(steps, sampler, eta, clip, variance)
-    batches = sample_batches(
-        model, count, options, seed=seed, classes=classes, low_resolution=low_resolution, batch_size=batch_size
-    )
-    return torch.cat([batch.cpu() for batch in batches if batch is not None])
+    options = SamplerOptions(steps, sampler, eta, clip, reading)
+    batches = sample_batches(model, count, options, seed=seed, given=conditions, batch_size=batch_size)
+    return torch.cat([finish(batch).cpu() for batch in batches])
 
 
 def sample_batches(
@@ -101,69 +97,47 @@ def sample_batches(
     *,
     first: int = 0,
     seed: int = 0,
-    classes: Sequence[int] | None = None,
-    low_resolution: Tensor | Callable[[range], Tensor] | None = None,
+    given: Mapping[str, Any] = NONE,
     batch_size: int = 64,
-) -> Iterator[Tensor | None]:
-    """Batches `[batch, channels, *size]` in about [-1, 1] on the model's device, and None after every other step.
+) -> Iterator[Work[Tensor]]:
+    """Return the work of one batch after another: `[batch, channels, *size]` in about [-1, 1] on the model's device.
 
-    first: the image to begin with, where earlier ones of the `count` have been drawn before.
-    classes: a label for each image; without, a class-conditional model draws its classes in turn.
-    low_resolution: `[count, channels, *smaller size]` in [-1, 1], for an upsampler; or what gives some rows of that.
-    Image i's noise comes from a generator seeded with (seed, i): it does not depend on the batch it is drawn in.
+    first: the sample to begin with, if earlier ones of the `count` have been drawn before.
+    given: conditions by name as users give them (see `Condition.for_samples`); classes, if not given, are all in turn.
+    Sample i's noise comes from a generator seeded with (seed, i): it does not depend on the batch it is drawn in.
     UserError for conditions or a stride that the model does not take.
     """
-    if classes is None and model.network.num_classes:
-        classes = [row % model.network.num_classes for row in range(count)]
-    for name, conditions in (("class", classes), ("low-resolution", low_resolution)):
-        if conditions is not None and not callable(conditions) and len(conditions) != count:
-            raise UserError(f"{name}: needs one for each of {count} images, got {len(conditions)}")
+    if count < 1 or batch_size < 1:
+        field = "count" if count < 1 else "batch_size"
+        raise UserError("must be at least 1", field=field, value=min(count, batch_size))
+    conditions = model.conditions_for(given, count)
     diffusion = model.diffusion.strided(options.steps)
-    device = model.device
-    for start in range(first, count, batch_size):
-        rows = range(start, min(start + batch_size, count))
-        noise = SeededNoise([mixed_seed(seed, row) for row in rows], model.spec.shape, device)
-        labels = None if classes is None else torch.tensor([classes[row] for row in rows], device=device)
-        if callable(low_resolution):
-            smaller: Tensor | None = low_resolution(rows)
-        else:
-            smaller = None if low_resolution is None else low_resolution[rows.start : rows.stop]
-        predict = model.predict(labels, None if smaller is None else smaller.to(device))
-        for state in walk(diffusion, predict, noise, options):
-            yield state.x if state.position == 0 else None
+    steps, starts = len(diffusion.schedule), range(first, count, batch_size)
+
+    def batch(number: int, rows: range) -> Work[Tensor]:
+        noise = SeededNoise([mixed_seed(seed, row) for row in rows], model.spec.shape, model.device)
+        states = walk_with(options, diffusion, model.predict(conditions(rows)), noise)
+        for state in states:
+            x = state.x
+            yield Progress("sampling", (number + 1) * steps - state.position, len(starts) * steps)
+        return x
+
+    return (batch(i, range(start, min(start + batch_size, count))) for i, start in enumerate(starts))
 
 
-class SampleConditions(TypedDict):
-    """What the images of a batch of samples are conditioned on; see `sample_batches`."""
+def walk_with(options: SamplerOptions, diffusion: Diffusion, predict: Predict, noise: Noise) -> Iterator[SamplerState]:
+    """Walk `diffusion`'s chain from noise to data; the first noise is x_T, and the caller applies `steps`."""
+    if options.reading is not None:
+        diffusion, predict = options.reading.apply(diffusion, predict, clip=options.clip)
+    return walk(diffusion, predict, options.make_sampler(), noise(), noise, clip=options.clip)
 
-    classes: list[int] | None
-    low_resolution: Tensor | None
 
+def given_from(model: Model, dataset: Dataset, count: int) -> dict[str, Tensor]:
+    """Return conditions for `count` samples from the first items of a dataset, again and again if there are too few.
 
-def sample_conditions(model: Model, dataset: Dataset, count: int) -> SampleConditions:
-    """Conditions for `count` samples, as many as the model needs: for an upsampler smaller copies of the first items
-
-    of `dataset` (again and again if there are too few) with those items' classes, nothing otherwise.
+    They are for models with a condition that only data gives (an upsampler); empty for other models.
     """
-    if model.config.network.low_resolution is None:
-        return {"classes": None, "low_resolution": None}
+    if not any(condition.needs_data for condition in model.conditions.values()):
+        return {}
     rows = np.arange(count) % len(dataset)
-    smaller = model.conditions_of(scale(dataset.items(rows), dataset.spec.levels), None)["low_resolution"]
-    labels = model.labels_of(dataset, rows)
-    return {"classes": None if labels is None else labels.tolist(), "low_resolution": smaller}
-
-
-def walk(
-    diffusion: Diffusion, predict: Predict, noise: Callable[[], Tensor], options: SamplerOptions
-) -> Iterator[SamplerState]:
-    """`diffusion`'s chain from noise to data; the first noise is x_T. (`options.steps` is the caller's to apply.)"""
-    x_T, clip = noise(), options.clip
-    if options.sampler == "ddim":
-        return ddim(diffusion, predict, x_T, noise, eta=options.eta, clip=clip)
-    if options.sampler in ("dpm++", "dpm++sde"):
-        return dpm_solver(diffusion, predict, x_T, noise if options.sampler == "dpm++sde" else None, clip=clip)
-    if options.sampler == "unipc":
-        return unipc(diffusion, predict, x_T, clip=clip)
-    if options.variance is not None:
-        diffusion, predict = options.variance.applied(diffusion, predict, clip=clip)
-    return ancestral(diffusion, predict, x_T, noise, clip=clip)
+    return dict(model.conditions_from(dataset.batch(rows), dataset, rows))

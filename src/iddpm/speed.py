@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from iddpm.acceleration import computing_in, set_up
 from iddpm.build import build_network
-from iddpm.config import Compile, Config, DatasetSpec, Precision
+from iddpm.conditions import Condition, conditions_of
+from iddpm.config import Config, DatasetSpec
+from iddpm.data import ArrayDataset
 from iddpm.diffusion import SeededNoise, bound_terms
 from iddpm.model import Model
+from iddpm.names import Compile, Precision
 from iddpm.sampling import SamplerOptions, sample_batches
 from iddpm.training import Trainer
 from iddpm.training.records import Window
@@ -71,12 +75,9 @@ def count_flops(config: Config, spec: DatasetSpec) -> Cost:
     with torch.device("meta"):
         network = build_network(config, spec)
         x, t = torch.zeros(1, *spec.shape), torch.zeros(1, dtype=torch.long)
-        classes = torch.zeros(1, dtype=torch.long) if network.num_classes else None
-        low = config.network.low_resolution
-        small = None if low is None else torch.zeros(1, spec.channels, *(low,) * len(spec.size))
-    conditions = (classes,) if small is None else (classes, small)
+        conditions = _made_up(conditions_of(config, spec), spec, 1, x.device)
     with FlopCounterMode(display=False) as counter:
-        output = network(x, t, *conditions)
+        output = network(x, t, conditions)
         forward = counter.get_total_flops()
         output.sum().backward()
     return Cost(forward, counter.get_total_flops())
@@ -115,7 +116,7 @@ def measure_speed(
     """
     most = config.training.microbatch_size or config.training.batch_size
     chosen = batch_size or suitable_batch(most, cost.training, peak)
-    model = Model.fresh(config, spec).to(device)
+    model = Model.from_config(config, spec).to(device)
     model.accelerate(calls=10**9, precision=precision, compile=compile, tell=tell)
     works: list[tuple[Work, Callable[[], object], int]] = [
         ("sampling", _sampling(model, chosen), cost.forward),
@@ -176,9 +177,14 @@ def _peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _conditions(model: Model, x_0: Tensor) -> dict[str, Tensor | None]:
-    labels = torch.zeros(len(x_0), dtype=torch.long, device=x_0.device) if model.network.num_classes else None
-    return model.conditions_of(x_0, labels)
+def _made_up(conditions: Iterable[Condition], spec: DatasetSpec, batch: int, device: torch.device) -> dict[str, Tensor]:
+    """Return conditions of made-up items."""
+    with torch.device("cpu"):
+        labels = None if not spec.class_names else np.zeros(batch, dtype=np.int64)
+        items = ArrayDataset(spec, np.zeros((batch, *spec.shape), dtype=np.uint8), labels)
+        rows = np.arange(batch)
+        values = {c.name: c.from_data(items.batch(rows), items, rows) for c in conditions}
+    return {name: value.to(device) for name, value in values.items()}
 
 
 def _data(spec: DatasetSpec, batch: int, device: torch.device) -> Tensor:
@@ -186,20 +192,12 @@ def _data(spec: DatasetSpec, batch: int, device: torch.device) -> Tensor:
 
 
 def _sampling(model: Model, batch: int) -> Callable[[], object]:
-    x_0 = _data(model.spec, batch, model.device)
-    conditions = _conditions(model, x_0)
-    classes, smaller = conditions["classes"], conditions["low_resolution"]
+    given = _made_up(model.conditions.values(), model.spec, batch, model.device)
 
     def again() -> Iterator[object]:
         while True:
-            yield from sample_batches(
-                model,
-                batch,
-                SamplerOptions(),
-                classes=None if classes is None else classes.tolist(),
-                low_resolution=smaller,
-                batch_size=batch,
-            )
+            for work in sample_batches(model, batch, SamplerOptions(), given=given, batch_size=batch):
+                yield from work
 
     walk = again()
     return lambda: next(walk)
@@ -207,7 +205,7 @@ def _sampling(model: Model, batch: int) -> Callable[[], object]:
 
 def _likelihood(model: Model, batch: int) -> Callable[[], object]:
     x_0 = _data(model.spec, batch, model.device)
-    predict = model.predict(**_conditions(model, x_0))
+    predict = model.predict(_made_up(model.conditions.values(), model.spec, batch, model.device))
 
     def again() -> Iterator[object]:
         while True:
@@ -234,5 +232,5 @@ def _training(
     trainer = Trainer(config.model_copy(update={"training": training}), spec, device, tell=tell)
     window = Window(config.diffusion.num_timesteps, device)
     x_0 = _data(spec, batch, torch.device("cpu"))
-    labels = torch.zeros(batch, dtype=torch.long) if config.network.classes else None
-    return lambda: window.add(trainer.optimize(trainer.draw(x_0, labels)))
+    conditions = _made_up(trainer.model.conditions.values(), spec, batch, torch.device("cpu"))
+    return lambda: window.add(trainer.optimize(trainer.draw(x_0, conditions)))

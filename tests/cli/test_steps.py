@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from iddpm.cli.main import main
-from iddpm.data.dataset import Levels
+from iddpm.data.scaling import Levels
 from iddpm.evaluation import images as judging
 from iddpm.few_steps import study as few_steps
 from iddpm.few_steps.kept import KeptStudy

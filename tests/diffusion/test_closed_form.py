@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from iddpm.diffusion import Diffusion, NoiseSchedule, Parameterization, SeededNoise, ancestral, bits_per_dim
+from iddpm.diffusion import (
+    Ancestral,
+    Diffusion,
+    Discretized,
+    NoiseSchedule,
+    Parameterization,
+    SeededNoise,
+    bits_per_dim,
+    walk,
+)
 from iddpm.diffusion import cosine_schedule as cosine
 from iddpm.diffusion import linear_schedule as linear
 
@@ -34,7 +43,7 @@ def optimal_network(schedule: NoiseSchedule):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("schedule", [cosine(1000), linear(1000)], ids=["cosine", "linear"])
 @pytest.mark.parametrize("stride", ["1", "2", "10", "ddim50", "1000"])
 def test_the_bound_is_the_entropy(schedule: NoiseSchedule, stride: str) -> None:
-    diffusion = Diffusion(schedule, Parameterization.named("eps", "learned"), LEVELS).strided(stride)
+    diffusion = Diffusion(schedule, Parameterization.named("eps", "learned"), Discretized(LEVELS)).strided(stride)
     count, width = 32, 32
     x_0 = (SIGMA * torch.randn(count, 1, width, width, dtype=torch.float64)).clamp(-1, 1)
     x_0 = ((x_0 + 1) * (LEVELS - 1) / 2).round() * 2 / (LEVELS - 1) - 1
@@ -52,11 +61,10 @@ def test_the_bound_is_the_entropy(schedule: NoiseSchedule, stride: str) -> None:
 
 @pytest.mark.parametrize("stride", ["1", "5", "100"])
 def test_samples_have_the_datas_spread(stride: str) -> None:
-    diffusion = Diffusion(cosine(1000), Parameterization.named("eps", "learned"), LEVELS).strided(stride)
+    diffusion = Diffusion(cosine(1000), Parameterization.named("eps", "learned"), Discretized(LEVELS)).strided(stride)
     noise = SeededNoise(range(64), (1, 16, 16))
-    *_, last = ancestral(
-        diffusion, optimal_network(diffusion.schedule), noise().double(), lambda: noise().double(), clip=False
-    )
+    predict = optimal_network(diffusion.schedule)
+    *_, last = walk(diffusion, predict, Ancestral(), noise().double(), lambda: noise().double(), clip=False)
     # The last step gives the mean: what is missing is the spread that the decoder adds.
     if stride == "1":
         assert last.x.abs().max().item() < 1e-3

@@ -7,17 +7,18 @@ import torch
 from torch import Tensor
 
 from iddpm.diffusion import (
+    DDIM,
     VLB,
+    Ancestral,
     Diffusion,
+    Discretized,
     Gaussian,
     Hybrid,
     LossSecondMoment,
     Parameterization,
     Simple,
-    ancestral,
     bits_per_dim,
     cosine_schedule,
-    ddim,
     ddim_encode,
     diffuse,
     kept_timesteps,
@@ -25,6 +26,7 @@ from iddpm.diffusion import (
     posterior,
     reverse_step,
     strided,
+    walk,
 )
 from iddpm.diffusion.likelihood import term_bits
 from iddpm.errors import UserError
@@ -86,7 +88,7 @@ def test_step(case: dict[str, object]) -> None:
         close(reverse.x_0, known[f"p.{name}.pred_xstart"])
         close(reverse.distribution.mean, known[f"p.{name}.mean"])
         close(reverse.distribution.log_variance, known[f"p.{name}.log_variance"])
-        bits = term_bits(step, reverse, x_0, known["x_t"], levels=256)
+        bits = term_bits(step, reverse, x_0, known["x_t"], decoder=Discretized(256))
         if case["mean"] == "eps":
             close(bits, known[f"vlb_bits.{name}"], logarithmic=True)
 
@@ -127,10 +129,10 @@ def test_chain(case: dict[str, object]) -> None:
         return torch.cat([0.9 * x + 0.1 * torch.sin(seen / 100), torch.tanh(x - 0.5) * torch.cos(seen / 300)], dim=1)
 
     x_T, x_0 = known["x_T"], known["x_start"]
-    *_, last = ancestral(diffusion, predict, x_T, NoiseRows(known["ancestral.noise"]))
+    *_, last = walk(diffusion, predict, Ancestral(), x_T, NoiseRows(known["ancestral.noise"]))
     close(last.x, known["ancestral.sample"])
     for eta in (0.0, 1.0):
-        *_, last = ddim(diffusion, predict, x_T, NoiseRows(known[f"ddim_eta{eta:.0f}.noise"]), eta=eta)
+        *_, last = walk(diffusion, predict, DDIM(eta), x_T, NoiseRows(known[f"ddim_eta{eta:.0f}.noise"]))
         expected = known[f"ddim_eta{eta:.0f}.sample"]
         if expected.isnan().all():  # theirs takes the root of a variance that rounds to just below zero
             assert last.x.isfinite().all()

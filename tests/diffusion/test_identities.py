@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from iddpm.diffusion import (
+    DDIM,
+    Ancestral,
     Diffusion,
     Gaussian,
     Hybrid,
@@ -17,20 +19,19 @@ from iddpm.diffusion import (
     Parameterization,
     SeededNoise,
     Uniform,
-    ancestral,
     bits_per_dim,
     cosine_schedule,
-    ddim,
     ddim_encode,
     diffuse,
     forward_marginal,
     posterior,
     reverse_step,
     strided,
+    walk,
 )
-from iddpm.diffusion.parameterization import PREDICTIONS, VARIANCES
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
+from iddpm.names import PREDICTIONS, SAMPLERS, VARIANCES
 
 
 def batch(count: int = 6, channels: int = 3) -> Tensor:
@@ -120,6 +121,10 @@ def test_the_bounds_gradient_stops_at_the_mean() -> None:
     torch.testing.assert_close(of_total[:, 3:], 1e-3 * of_bound[:, 3:])
 
 
+def no_noise() -> Tensor:
+    raise AssertionError("a deterministic sampler draws no noise")
+
+
 def test_ddim_with_eta_1_is_ancestral_sampling_with_the_small_variance() -> None:
     diffusion = Diffusion(strided(cosine_schedule(1000), 30), Parameterization.named("eps", "fixed_small"))
 
@@ -128,9 +133,9 @@ def test_ddim_with_eta_1_is_ancestral_sampling_with_the_small_variance() -> None
 
     # At the first step both give the mean without noise.
     ends = []
-    for sampler, options in ((ancestral, {}), (ddim, {"eta": 1.0})):
+    for sampler in (Ancestral(), DDIM(eta=1.0)):
         noise = SeededNoise(range(4), (3, 4, 4))
-        *_, last = sampler(diffusion, predict, noise().double(), lambda noise=noise: noise().double(), **options)
+        *_, last = walk(diffusion, predict, sampler, noise().double(), lambda noise=noise: noise().double())
         ends.append(last.x)
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-5, atol=1e-5)
 
@@ -147,7 +152,7 @@ def test_ddim_leads_back_to_what_was_encoded() -> None:
     x_0 = 0.5 * torch.randn(8, 1, 4, 4, dtype=torch.float64)
     *_, encoded = ddim_encode(diffusion, predict, x_0, clip=False)
     assert encoded.x.std().item() == pytest.approx(1, abs=0.15)
-    *_, decoded = ddim(diffusion, predict, encoded.x, clip=False)
+    *_, decoded = walk(diffusion, predict, DDIM(), encoded.x, no_noise, clip=False)
     torch.testing.assert_close(decoded.x, x_0, rtol=0.02, atol=0.01)
 
 
@@ -156,8 +161,8 @@ def test_shortest_chains_sample_and_score(num_steps: int) -> None:
     diffusion = Diffusion(cosine_schedule(1000), Parameterization.named()).strided(num_steps)
     predict = constant_network(3)
     noise = SeededNoise(range(4), (3, 4, 4))
-    for sampler in (ancestral, ddim):
-        states = list(sampler(diffusion, predict, noise(), noise))
+    for name in SAMPLERS:
+        states = list(walk(diffusion, predict, SAMPLERS[name](), noise(), noise))
         assert len(states) == num_steps
         assert bool(torch.isfinite(states[-1].x).all())
     bound = bits_per_dim(diffusion, predict, batch(4).float(), noise)
@@ -173,7 +178,7 @@ def test_the_network_sees_original_timesteps() -> None:
         seen.append(int(t[0]))
         return x
 
-    list(ddim(diffusion, predict, torch.randn(1, 1, 2)))
+    list(walk(diffusion, predict, DDIM(), torch.randn(1, 1, 2), no_noise))
     assert seen == [999, 749, 500, 250, 0]
 
 

@@ -6,12 +6,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from iddpm.diffusion import Diffusion, Parameterization, bits_per_dim, cosine_schedule, diffuse, kept_timesteps
+from iddpm.diffusion import (
+    Diffusion,
+    Discretized,
+    Parameterization,
+    bits_per_dim,
+    cosine_schedule,
+    diffuse,
+    kept_timesteps,
+)
 from iddpm.diffusion.parameterization import Learned, Velocity
-from iddpm.diffusion.planning import MODEL, JumpStatistics
+from iddpm.diffusion.planning import JumpStatistics
+from iddpm.diffusion.readings import Reading
 from iddpm.diffusion.respacing import restricted
-from iddpm.diffusion.variances import FixedVariance, VarianceChoice
 from iddpm.errors import UserError
+from iddpm.names import MODEL, READINGS
 
 STEPS = 40
 LEVELS = 17
@@ -54,16 +63,16 @@ def looked_at(diffusion: Diffusion, batch: int = 6) -> JumpStatistics:
     return statistics
 
 
-def really(diffusion: Diffusion, positions: list[int], variance: VarianceChoice | None = None) -> float:
+def really(diffusion: Diffusion, positions: list[int], variance: Reading | None = None) -> float:
     """The bound of that chain, from the definition, with the same noise at every step."""
-    chain = Diffusion(restricted(diffusion.schedule, positions), diffusion.parameterization, diffusion.levels)
+    chain = Diffusion(restricted(diffusion.schedule, positions), diffusion.parameterization, diffusion.decoder)
     noise = iter([noises()[position] for position in reversed(positions)])
 
     def predict(x: Tensor, t: Tensor) -> Tensor:
         return network(diffusion, x, t)
 
     if variance is not None:
-        chain, predict = variance.applied(chain, predict, clip=True)
+        chain, predict = variance.apply(chain, predict, clip=True)
     return float(bits_per_dim(chain, predict, data(), lambda: next(noise)).total.mean())
 
 
@@ -73,7 +82,7 @@ CHAINS = ([3], [39], [0, 39], [5, 39], [2, 3, 4, 30], list(range(0, 40, 3)), lis
 @pytest.mark.parametrize("prediction", ["eps", "v"])
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large", "learned", "learned_range"])
 def test_the_costs_add_up_to_the_bound(prediction: str, variance: str) -> None:
-    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(prediction, variance), LEVELS)
+    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(prediction, variance), Discretized(LEVELS))
     costs = looked_at(diffusion).costs()
     for positions in CHAINS:
         assert costs.bound(positions) == pytest.approx(really(diffusion, positions), rel=2e-3)
@@ -81,12 +90,12 @@ def test_the_costs_add_up_to_the_bound(prediction: str, variance: str) -> None:
 
 @pytest.mark.parametrize("own", ["fixed_large", "learned", "learned_range"])
 def test_so_they_do_with_other_variances(own: str) -> None:
-    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named("eps", own), LEVELS)
+    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named("eps", own), Discretized(LEVELS))
     statistics = looked_at(diffusion)
     assert statistics.variances[0] == MODEL
     assert ("calibrated" in statistics.variances) == own.startswith("learned")
     for name in statistics.variances[1:]:
-        choice = FixedVariance(name) if name.startswith("fixed") else statistics.error_table(name)
+        choice = READINGS[name]() if name.startswith("fixed") else statistics.error_table(name)
         costs = statistics.costs(name)
         for positions in CHAINS:
             assert costs.bound(positions) == pytest.approx(really(diffusion, positions, choice), rel=2e-3)
@@ -94,7 +103,7 @@ def test_so_they_do_with_other_variances(own: str) -> None:
 
 def test_expected_errors_give_the_best_variances() -> None:
     """Of one number a step, none costs less than the analytic one; and knowing more than the step never costs more."""
-    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), LEVELS)
+    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), Discretized(LEVELS))
     statistics = looked_at(diffusion)
     own, analytic, calibrated = (statistics.costs(name).jumps for name in (MODEL, "analytic", "calibrated"))
     for name in ("fixed_small", "fixed_large"):
@@ -105,7 +114,7 @@ def test_expected_errors_give_the_best_variances() -> None:
 
 def test_the_plan_is_the_best_of_all_chains() -> None:
     diffusion = Diffusion(
-        restricted(cosine_schedule(STEPS), [0, 2, 5, 11, 20, 30, 39]), Parameterization.named(), LEVELS
+        restricted(cosine_schedule(STEPS), [0, 2, 5, 11, 20, 30, 39]), Parameterization.named(), Discretized(LEVELS)
     )
     costs = looked_at(diffusion).costs()
     plan = costs.plan()
@@ -116,13 +125,13 @@ def test_the_plan_is_the_best_of_all_chains() -> None:
         assert float(plan.bounds[count - 1]) == pytest.approx(costs.bound(list(best)))
     assert len(costs.plan(3)) == 3
     for wrong in (0, 8):
-        with pytest.raises(UserError, match=f"steps: at most 7 are planned, asked for {wrong}"):
+        with pytest.raises(UserError, match=f"steps: must be 1 ... 7, the lengths that were planned, got {wrong}"):
             plan.positions(wrong)
 
 
 def test_the_best_chain_that_begins_with_noise() -> None:
     diffusion = Diffusion(
-        restricted(cosine_schedule(STEPS), [0, 2, 5, 11, 20, 30, 39]), Parameterization.named(), LEVELS
+        restricted(cosine_schedule(STEPS), [0, 2, 5, 11, 20, 30, 39]), Parameterization.named(), Discretized(LEVELS)
     )
     costs = looked_at(diffusion).costs()
     plan = costs.plan()
@@ -134,7 +143,7 @@ def test_the_best_chain_that_begins_with_noise() -> None:
 
 
 def test_planned_is_never_worse_than_other_strides() -> None:
-    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), LEVELS)
+    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), Discretized(LEVELS))
     costs = looked_at(diffusion).costs()
     plan = costs.plan()
     for count in range(2, STEPS + 1):
@@ -144,7 +153,7 @@ def test_planned_is_never_worse_than_other_strides() -> None:
 
 
 def test_batches_make_no_difference() -> None:
-    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), LEVELS)
+    diffusion = Diffusion(cosine_schedule(STEPS), Parameterization.named(), Discretized(LEVELS))
     one, two = looked_at(diffusion).costs(), looked_at(diffusion, batch=4).costs()
     for name in ("jumps", "decoder", "alone", "prior"):
         assert torch.allclose(getattr(one, name), getattr(two, name), rtol=1e-6)
@@ -152,6 +161,6 @@ def test_batches_make_no_difference() -> None:
 
 def test_what_cannot_be_planned_with() -> None:
     with pytest.raises(UserError, match="x_prev is made for one chain"):
-        JumpStatistics(Diffusion(cosine_schedule(STEPS), Parameterization.named("x_prev"), LEVELS))
-    with pytest.raises(UserError, match="nothing to plan on"):
-        JumpStatistics(Diffusion(cosine_schedule(STEPS), Parameterization.named(), LEVELS)).costs()
+        JumpStatistics(Diffusion(cosine_schedule(STEPS), Parameterization.named("x_prev"), Discretized(LEVELS)))
+    with pytest.raises(UserError, match="there are no items to plan on"):
+        JumpStatistics(Diffusion(cosine_schedule(STEPS), Parameterization.named(), Discretized(LEVELS))).costs()

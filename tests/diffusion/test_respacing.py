@@ -24,5 +24,5 @@ def test_chosen_timesteps() -> None:
     schedule = cosine_schedule(50)
     assert strided(schedule, (3, 10, 49)).timesteps.tolist() == [3, 10, 49]
     for wrong in ((), (3, 3), (5, 2), (0, 50)):
-        with pytest.raises(UserError, match="timesteps: needs increasing positions"):
+        with pytest.raises(UserError, match="timesteps: must be increasing positions"):
             strided(schedule, wrong)

@@ -31,7 +31,7 @@ def test_impossible_betas_are_refused(betas: list[float]) -> None:
 
 
 def test_short_linear_schedule_is_refused_with_a_way_out() -> None:
-    with pytest.raises(UserError, match="use cosine"):
+    with pytest.raises(UserError, match="use diffusion.schedule=cosine"):
         linear_schedule(20)
 
 

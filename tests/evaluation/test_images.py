@@ -78,7 +78,7 @@ def test_of_very_many_images_some_features_are_kept(digits: Splits, monkeypatch:
 
 
 def test_samples_of_a_model_are_those_of_sample_in_levels(digits: Splits) -> None:
-    model = iddpm.Model.fresh(tiny(), digits.spec)
+    model = iddpm.Model.from_config(tiny(), digits.spec)
     options = SamplerOptions(steps="4")
     images = images_of_model(model, options, {"source": "here"}, count=5, seed=3, batch_size=2)
     batches = list(images.batches)

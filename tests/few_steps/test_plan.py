@@ -30,7 +30,7 @@ def test_class_conditional_networks_are_told_the_classes() -> None:
     )
     splits = open_source(config.data)
     assert splits.validation is not None
-    model = Model.fresh(config.model_copy(update={"network": small}), splits.spec)  # refuses a call without them
+    model = Model.from_config(config.model_copy(update={"network": small}), splits.spec)  # refuses a call without them
     statistics = JumpStatistics(model.diffusion.strided("3"))
     done = list(jump_statistics(model, splits.validation, statistics, count=3, seed=0, clip=True, batch_size=2))
     assert done == [False, False, True] * 2
@@ -43,7 +43,7 @@ def test_an_item_has_the_same_noise_at_every_step() -> None:
     small = config.network.model_copy(update={"channels": 32, "channel_multipliers": (1,), "attention_resolutions": ()})
     splits = open_source(config.data)
     assert splits.validation is not None
-    model = Model.fresh(config.model_copy(update={"network": small}), splits.spec)
+    model = Model.from_config(config.model_copy(update={"network": small}), splits.spec)
     statistics = Watched(model.diffusion.strided("5"))
     seen.clear()
     for _ in jump_statistics(model, splits.validation, statistics, count=6, seed=3, clip=True, batch_size=4):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from iddpm.conditions import Classes
 from iddpm.kernels import build, library
 from iddpm.kernels.convolution import TransformedWeights, conv3x3
 from iddpm.kernels.library import disabled, unavailable
@@ -251,12 +252,12 @@ def test_network_is_the_same_with_and_without() -> None:
 
 def test_one_timestep_for_the_batch() -> None:
     torch.manual_seed(0)
-    network = UNet((8, 8), 1, 2, channels=32, attention_resolutions=(4,), num_classes=3).eval()
+    network = UNet((8, 8), 1, 2, channels=32, attention_resolutions=(4,), conditions=[Classes("abc")]).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-        x, classes = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
-        torch.testing.assert_close(network(x, torch.tensor([7]), classes), network(x, torch.full((4,), 7), classes))
+        x, given = torch.randn(4, 1, 8, 8), {"classes": torch.tensor([0, 1, 2, 0])}
+        torch.testing.assert_close(network(x, torch.tensor([7]), given), network(x, torch.full((4,), 7), given))
 
 
 def test_without_a_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

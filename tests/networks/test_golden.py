@@ -20,5 +20,5 @@ def test_output(name: str) -> None:
     conditions = {"classes": data.get("input.y"), "low_resolution": data.get("input.low_res")}
     given = {key: value for key, value in conditions.items() if value is not None}
     with torch.no_grad():
-        output = network(x, data["input.t"], **given)
+        output = network(x, data["input.t"], given)
     torch.testing.assert_close(output, data["output"], rtol=1e-4, atol=1e-4)

@@ -8,8 +8,10 @@ import torch
 
 from iddpm.build import build_network
 from iddpm.checkpoints import openai
+from iddpm.conditions import LowResolution
+from iddpm.config import DataConfig
 from iddpm.errors import UserError
-from iddpm.networks import UNet, Upsampler
+from iddpm.networks import UNet
 from iddpm.presets import PRESETS, preset
 from tests import golden
 
@@ -100,7 +102,7 @@ def test_the_network_works_on_other_sizes_than_its_own() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"attention_resolutions": (3,)}, "attention_resolutions: 3 is no width"),
+        ({"attention_resolutions": (3,)}, "attention_resolutions: 3 is not the width"),
         ({"num_heads": 5}, "5 heads do not divide"),
         ({"channel_multipliers": (1, 1, 1, 1, 1)}, "multiple of 16"),
         ({"channel_multipliers": ()}, "at least one level"),
@@ -120,17 +122,18 @@ def test_classes_condition_the_network() -> None:
     config = {**golden.facts("networks/index.json")["classes"]["config"]}
     network = golden.ruled_network(config, (8, 8))
     x, t = torch.randn(2, 3, 8, 8), torch.tensor([5, 5])
-    first, second = (network(x, t, torch.tensor([k, k])) for k in (0, 1))
+    first, second = (network(x, t, {"classes": torch.tensor([k, k])}) for k in (0, 1))
     assert (first - second).abs().max() > 1e-3
-    with pytest.raises(UserError, match="without"):
+    with pytest.raises(UserError, match="made with classes, and is given none"):
         network(x, t)
-    with pytest.raises(UserError, match="made without classes"):
-        small()(torch.randn(1, 1, 8, 8), torch.tensor([1]), torch.tensor([0]))
+    with pytest.raises(UserError, match="made with none, and is given classes"):
+        small()(torch.randn(1, 1, 8, 8), torch.tensor([1]), {"classes": torch.tensor([0])})
 
 
 def test_an_upsampler_needs_its_images() -> None:
-    network = Upsampler((8, 8), 3, 6, channels=32, num_res_blocks=1)
-    with pytest.raises(UserError, match="low_resolution"):
+    condition = LowResolution(3, 4, 256, DataConfig())
+    network = UNet((8, 8), 3, 6, channels=32, num_res_blocks=1, conditions=[condition])
+    with pytest.raises(UserError, match="conditions: the network was made with low_resolution, and is given none"):
         network(torch.randn(1, 3, 8, 8), torch.tensor([1]))
 
 

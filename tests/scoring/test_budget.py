@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from iddpm.data import Splits, open_source
-from iddpm.diffusion.variances import Jacobian
+from iddpm.diffusion.readings import Jacobian
 from iddpm.errors import UserError
 from iddpm.model import Model
 from iddpm.presets import preset
-from iddpm.scoring.budget import BoundEstimate, estimate_bound
-from iddpm.scoring.whole import score
+from iddpm.progress import Progress, finish
+from iddpm.scoring.budget import BoundEstimate, estimate, estimating
+from iddpm.scoring.whole import ScoringOptions, score
 
 COUNT = 24
 
@@ -26,17 +27,14 @@ def model(splits: Splits) -> Model:
     config = preset("digits")
     small = config.network.model_copy(update={"channels": 32, "channel_multipliers": (1,), "attention_resolutions": ()})
     torch.manual_seed(0)
-    fresh = Model.fresh(config.model_copy(update={"network": small}), splits.spec)
+    fresh = Model.from_config(config.model_copy(update={"network": small}), splits.spec)
     torch.nn.init.normal_(fresh.network.conv_out.weight, std=0.02)  # fresh networks say 0 to everything
     return fresh
 
 
 def last(model: Model, splits: Splits, seed: int, error: float = 0.05, stride: str = "50") -> BoundEstimate:
     assert splits.validation is not None
-    *_, found = estimate_bound(
-        model, splits.validation, model.diffusion.strided(stride), error=error, count=COUNT, seed=seed
-    )
-    return found
+    return estimate(model, splits.validation, error=error, steps=stride, count=COUNT, seed=seed)
 
 
 def test_intervals_cover_the_exact_bound(model: Model, splits: Splits) -> None:
@@ -59,16 +57,14 @@ def test_evaluations_of_the_network_are_counted(model: Model, splits: Splits, mo
     calls: list[int] = []
     network = model.network.forward
 
-    def counted(x: torch.Tensor, t: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
+    def counted(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         calls.append(len(x))
-        return network(x, t, classes)
+        return network(x, t)
 
     monkeypatch.setattr(model.network, "forward", counted)
     for variance, a_step in ((None, 1), (Jacobian(), 2)):
         calls.clear()
-        *_, found = estimate_bound(
-            model, splits.validation, model.diffusion.strided("50"), error=1.0, count=COUNT, variance=variance
-        )
+        found = estimate(model, splits.validation, error=1.0, steps="50", count=COUNT, reading=variance)
         assert found.evaluations == sum(calls)
         assert found.of_all == a_step * 50 * COUNT
 
@@ -76,13 +72,18 @@ def test_evaluations_of_the_network_are_counted(model: Model, splits: Splits, mo
 def test_neither_batches_nor_luck_decide(model: Model, splits: Splits) -> None:
     assert splits.validation is not None
     chain = model.diffusion.strided("50")
-    one, two = (
-        list(estimate_bound(model, splits.validation, chain, error=100.0, count=COUNT, batch_size=size))
-        for size in (64, 10)
-    )
-    assert one[-1].mean == pytest.approx(two[-1].mean, rel=1e-4)
+    estimates, rounds = [], []
+    for size in (64, 10):
+        options = ScoringOptions(COUNT, batch_size=size)
+        rounds.append(0)
+
+        def count_rounds(progress: Progress) -> None:
+            rounds[-1] += 1
+
+        estimates.append(finish(estimating(model, splits.validation, chain, options, error=100.0), count_rounds))
+    assert estimates[0].mean == pytest.approx(estimates[1].mean, rel=1e-4)
     # However wide the interval may be, three rounds of 24 are the first to have 64 draws.
-    assert len(one) == 2
+    assert rounds == [2, 2]
 
 
 def test_a_seed_means_the_same(model: Model, splits: Splits) -> None:

@@ -10,7 +10,7 @@ from torch import multiprocessing
 
 from iddpm.acceleration import choose_device
 from iddpm.config import Config
-from iddpm.data import open_source, scale
+from iddpm.data import open_source
 from iddpm.errors import DivergedError, UserError
 from iddpm.kernels.library import disabled, unavailable
 from iddpm.training.averages import Averages
@@ -25,13 +25,8 @@ def trained(config: Config, steps: int = 3) -> Trainer:
     trainer = Trainer(config, splits.spec)
     for _ in range(steps):
         rows = batch_indices(trainer.step, config.training.batch_size, len(splits.train), config.training.seed)
-        labels = splits.train.labels(rows)
-        trainer.optimize(
-            trainer.draw(
-                scale(splits.train.items(rows), splits.spec.levels),
-                torch.from_numpy(labels) if config.network.classes and labels is not None else None,
-            )
-        )
+        x_0 = splits.train.batch(rows)
+        trainer.optimize(trainer.draw(x_0, trainer.model.conditions_from(x_0, splits.train, rows)))
     return trainer
 
 
@@ -90,7 +85,7 @@ def test_a_number_that_is_not_finite_stops_training_with_a_diagnosis() -> None:
         broken[0, 0, 0, 0] = math.inf
     x_0 = torch.zeros(16, 1, 8, 8)
     with pytest.raises(DivergedError) as caught:
-        trainer.optimize(trainer.draw(x_0, None))
+        trainer.optimize(trainer.draw(x_0))
     message = str(caught.value)
     assert "step 2" in message
     assert "decoder.0.layers.0.conv_in" in message
@@ -100,14 +95,14 @@ def test_a_number_that_is_not_finite_stops_training_with_a_diagnosis() -> None:
     kept = {name: tensor for name, tensor in trainer.network.state_dict().items() if "decoder.0" not in name}
     assert all(torch.equal(tensor, before[name]) for name, tensor in kept.items())
     with pytest.raises(DivergedError, match="the data itself"):
-        Trainer(tiny(), trainer.spec).optimize(trainer.draw(torch.full((16, 1, 8, 8), math.nan), None))
+        Trainer(tiny(), trainer.spec).optimize(trainer.draw(torch.full((16, 1, 8, 8), math.nan)))
 
 
 def test_a_device_that_works_on_its_own_keeps_its_weights_and_is_heard_of_later() -> None:
     trainer = trained(tiny(), steps=2)
     trainer.checks_late = True  # as on a GPU
-    good = trainer.draw(torch.zeros(16, 1, 8, 8), None)
-    bad = trainer.draw(torch.zeros(16, 1, 8, 8), None)
+    good = trainer.draw(torch.zeros(16, 1, 8, 8))
+    bad = trainer.draw(torch.zeros(16, 1, 8, 8))
     bad.x_0[3] = math.nan
     trainer.optimize(good)
     trainer.check()
@@ -128,7 +123,7 @@ def test_late_checks_change_no_number() -> None:
     late.checks_late = True
     for trainer in (early, late):
         for _ in range(3):
-            trainer.optimize(trainer.draw(torch.zeros(16, 1, 8, 8), None))
+            trainer.optimize(trainer.draw(torch.zeros(16, 1, 8, 8)))
     for name, tensor in early.network.state_dict().items():
         assert torch.equal(tensor, late.network.state_dict()[name]), name
 
@@ -173,7 +168,7 @@ def test_the_next_batch_is_made_while_a_step_runs() -> None:
 
 def test_the_diagnosis_names_the_timestep_of_a_microbatch() -> None:
     trainer = Trainer(tiny(training={"microbatch_size": 4}), open_source(tiny().data).spec)
-    batch = trainer.draw(torch.zeros(16, 1, 8, 8), None)
+    batch = trainer.draw(torch.zeros(16, 1, 8, 8))
     batch.x_0[9] = math.nan
     with pytest.raises(DivergedError, match=rf"timesteps with such a loss: {int(batch.t[9])}\n"):
         trainer.optimize(batch)

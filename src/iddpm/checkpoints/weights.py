@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from iddpm.build import build_network
+from iddpm.build import build_diffusion, build_network
 from iddpm.checkpoints import openai
+from iddpm.conditions import conditions_of
 from iddpm.config import FORMAT_VERSION, READABLE, Config, DatasetSpec, first_mistake
 from iddpm.errors import UserError
 from iddpm.files import replacing
@@ -113,8 +114,9 @@ def load_file(path: Path, config: Config | None = None) -> Model:
 
 
 def _assembled(state: Mapping[str, Tensor], description: Description, path: Path) -> Model:
+    conditions = conditions_of(description.config, description.spec)
     with torch.device("meta"):
-        network = build_network(description.config, description.spec)
+        network = build_network(description.config, description.spec, conditions)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
     for name in [*expected, *given]:
@@ -124,7 +126,15 @@ def _assembled(state: Mapping[str, Tensor], description: Description, path: Path
                 f" {expected.get(name, 'unknown')}; the two do not belong together"
             )
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
-    return Model(description.config, description.spec, network, step=description.step, weights=description.weights)
+    return Model(
+        network,
+        build_diffusion(description.config, description.spec),
+        description.spec,
+        conditions,
+        config=description.config,
+        step=description.step,
+        weights=description.weights,
+    )
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:

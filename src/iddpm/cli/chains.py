@@ -10,9 +10,9 @@ from iddpm.cli.progress import counted, say
 from iddpm.errors import Setting, UserError
 
 if TYPE_CHECKING:
+    from iddpm.diffusion.readings import Reading
     from iddpm.diffusion.respacing import Stride
     from iddpm.diffusion.reverse import Clip
-    from iddpm.diffusion.variances import VarianceChoice
     from iddpm.few_steps.plan import StoredPlan
     from iddpm.model import Model
 
@@ -94,14 +94,16 @@ def told_steps(stride: Stride | None, count: int) -> str:
     return counted(count, "evenly spaced step") if str(stride).isdecimal() else f"{counted(count, 'step')} ({stride})"
 
 
-def chosen_variance(model: Model, path: str, name: VarianceName, *, clip: Clip, seed: int) -> VarianceChoice | None:
+def chosen_variance(model: Model, path: str, name: VarianceName, *, clip: Clip, seed: int) -> Reading | None:
     """What `--variance` means for the model at `path`; None for its own."""
-    from iddpm.diffusion.variances import FixedVariance, Jacobian
+    from iddpm.diffusion.readings import Jacobian
+    from iddpm.names import READINGS
 
     if name == "model":
         return None
     if name in ("fixed_small", "fixed_large"):
-        return FixedVariance(name)
+        reading: Reading = READINGS[name]()
+        return reading
     if name == "jacobian":
         return Jacobian(seed)
     if not os.path.lexists(plan_path(path)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from iddpm.cli.arguments import check_least
 from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance
 from iddpm.cli.models import load_for_use
-from iddpm.config import Compile, Precision
+from iddpm.names import Compile, Precision
 
 if TYPE_CHECKING:
     from iddpm.model import Model
@@ -58,14 +58,14 @@ class DrawingArguments:
 
     def options(self, model: Model, path: str) -> SamplerOptions:
         """How the chain of the model at `path` is walked."""
-        from iddpm.sampling import SamplerOptions, check_variance
+        from iddpm.sampling import SamplerOptions, check_reading
 
         clip = chosen_clip(self.clip, self.threshold)
         is_bound = self.sampler == "ancestral"
         # What is wrong with these comes before a plan is looked for.
-        SamplerOptions(sampler=self.sampler, eta=self.eta)
+        SamplerOptions(sampler=self.sampler, eta=self.eta or None)
         if self.variance != "model":
-            check_variance(self.sampler, self.variance)
+            check_reading(self.sampler, self.variance)
         variance = chosen_variance(model, path, self.variance, clip=clip, seed=self.seed)
         steps = chosen_steps(
             model,
@@ -77,4 +77,4 @@ class DrawingArguments:
             is_bound=is_bound,
             from_noise=True,
         )
-        return SamplerOptions(steps, self.sampler, self.eta, clip, variance)
+        return SamplerOptions(steps, self.sampler, self.eta or None, clip, variance)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from iddpm.config import DatasetSpec
 from iddpm.data import quantize
-from iddpm.data.dataset import Levels
+from iddpm.data.scaling import Levels
 from iddpm.errors import UserError
 from iddpm.files import check_place, replacing
 from iddpm.pictures import as_bytes, grid

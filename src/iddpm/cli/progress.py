@@ -7,10 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from iddpm.progress import Work, finish
+
+T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_NOTES = 0.25
 
@@ -107,6 +111,12 @@ class ProgressStages:
             self._what, self._line = what, ProgressLine(what, count)
             self._line.__enter__()
         self._line.update(done)
+
+
+def show(work: Work[T]) -> T:
+    """Run work to its end with its progress on stderr, and return its result."""
+    with ProgressStages() as stages:
+        return finish(work, lambda progress: stages.update(progress.what, progress.done, progress.total))
 
 
 def duration(seconds: float) -> str:

@@ -1,1 +1,7 @@
-"""What a model is told beside x_t and t, a file each."""
+"""What a model is told of an item beside x_t and t, a file each."""
+
+from iddpm.conditions.classes import Classes
+from iddpm.conditions.condition import Condition, Conditions, conditions_of
+from iddpm.conditions.low_resolution import LowResolution
+
+__all__ = ["Classes", "Condition", "Conditions", "LowResolution", "conditions_of"]

@@ -2,6 +2,6 @@
 
 from iddpm.data.dataset import ArrayDataset, Dataset, Splits
 from iddpm.data.scaling import quantize, scale
-from iddpm.data.source import open_source
+from iddpm.data.source import open_source, opening
 
-__all__ = ["ArrayDataset", "Dataset", "Splits", "open_source", "quantize", "scale"]
+__all__ = ["ArrayDataset", "Dataset", "Splits", "open_source", "opening", "quantize", "scale"]

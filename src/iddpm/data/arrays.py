@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from iddpm.config import DataConfig, DatasetSpec
 from iddpm.data.cache import CacheEntry
-from iddpm.data.dataset import ArrayDataset, Levels
+from iddpm.data.dataset import ArrayDataset
+from iddpm.data.scaling import Levels
 from iddpm.errors import UserError
 
 ITEM_NAMES = ("arr_0", "images", "x", "data")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iddpm.data.dataset import Levels
+from iddpm.data.scaling import Levels
 from iddpm.files import cache_folder
 
 CACHE_VERSION = 1

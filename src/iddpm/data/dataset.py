@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from iddpm.config import DatasetSpec
+from iddpm.data.scaling import Levels, scale
 from iddpm.errors import UserError
 
-Levels = NDArray[np.unsignedinteger[Any]]
-"""Grey levels, 0 ... levels - 1: uint8, or uint16 where there are more than 256."""
 Indices = NDArray[np.integer[Any]]
 
 SPLIT_SEED = 2102_09672
@@ -31,7 +31,11 @@ class Dataset(ABC):
 
     @abstractmethod
     def items(self, indices: Indices) -> Levels:
-        """The items at `indices`: `[batch, channels, *size]`."""
+        """Return the items at `indices` as levels, `[batch, channels, *size]`; they may be decoded now."""
+
+    def batch(self, indices: Indices) -> Tensor:
+        """Return the items at `indices` as the numbers that the mathematics works on, float32 in [-1, 1]."""
+        return scale(self.items(indices), self.spec.levels)
 
     def labels(self, indices: Indices) -> NDArray[np.int64] | None:
         """Their labels, `[batch]`; None for data without classes."""

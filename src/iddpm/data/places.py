@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iddpm.data import Dataset
-from iddpm.data.dataset import Indices, Levels
+from iddpm.data.dataset import Indices
+from iddpm.data.scaling import Levels
 from iddpm.data.scikit import Crops
 
 BANDS = 4

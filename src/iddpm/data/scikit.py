@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from iddpm.config import DataConfig, DatasetSpec
-from iddpm.data.dataset import ArrayDataset, Dataset, Indices, Levels, Splits, split
+from iddpm.data.dataset import ArrayDataset, Dataset, Indices, Splits, split
+from iddpm.data.scaling import Levels
 from iddpm.errors import UserError
 
 

@@ -12,6 +12,7 @@ from iddpm.data.files import FolderFiles, ImageFiles, ZipFiles
 from iddpm.data.images import Progress, image_dataset
 from iddpm.data.scikit import digits, photos
 from iddpm.errors import UserError
+from iddpm.progress import Work, ready
 
 KINDS = "digits, photos, folder:PATH, zip:PATH, npz:PATH or npy:PATH"
 
@@ -66,3 +67,8 @@ def _open(config: DataConfig, progress: Progress, warn: Callable[[str], None]) -
     for line in left_out:
         warn(line)
     return split(dataset, config.validation)
+
+
+def opening(config: DataConfig) -> Work[Splits]:
+    """Open the data of `config.source`: work that returns its splits."""
+    return ready(open_source(config))

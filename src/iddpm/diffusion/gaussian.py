@@ -24,15 +24,15 @@ class Gaussian:
     log_variance: Tensor
 
     def sample(self, noise: Tensor) -> Tensor:
-        """mean + sigma * noise, for standard normal `noise` of the data's shape."""
+        """Return mean + sigma * noise, for standard normal `noise` of the data's shape."""
         return self.mean + torch.exp(0.5 * self.log_variance) * noise
 
     def log_density(self, x: Tensor) -> Tensor:
-        """log N(x; mean, variance) in nats, element by element."""
+        """Return log N(x; mean, variance) in nats, element by element."""
         return -0.5 * (math.log(2 * math.pi) + self.log_variance + (x - self.mean) ** 2 * torch.exp(-self.log_variance))
 
     def kl(self, other: Gaussian) -> Tensor:
-        """KL(self || other) in nats, element by element."""
+        """Return KL(self || other) in nats, element by element."""
         return 0.5 * (
             -1.0
             + other.log_variance
@@ -42,7 +42,7 @@ class Gaussian:
         )
 
     def discretized_log_likelihood(self, x: Tensor, levels: int) -> Tensor:
-        """log of the Gaussian's mass in the bin of each value of `x`, in nats (the decoder, Eq. 5).
+        """Return the log of the Gaussian's mass in the bin of each value of `x`, in nats (Eq. 5).
 
         `x` holds data scaled to [-1, 1] on `levels` evenly spaced values, so a bin is 2 / (levels - 1) wide; the
         first bin reaches to minus infinity and the last one to plus infinity. The normal distribution function is

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from iddpm.diffusion.decoder import Discretized
 from iddpm.diffusion.forward import diffuse, forward_marginal, posterior
 from iddpm.diffusion.gaussian import Gaussian
 from iddpm.diffusion.process import Diffusion, Predict
@@ -17,37 +18,38 @@ from iddpm.diffusion.schedule import StepCoefficients
 
 
 def mean_over_elements(x: Tensor) -> Tensor:
-    """The mean over everything but the batch, `[batch, ...]` -> `[batch]`."""
+    """Return the mean over everything but the batch, `[batch, ...]` -> `[batch]`."""
     return x.flatten(1).mean(dim=1)
 
 
-def term_bits(step: StepCoefficients, reverse: ReverseStep, x_0: Tensor, x_t: Tensor, levels: int) -> Tensor:
-    """One term of the bound in bits/dim `[batch]`: the decoder's -log p(x_0 | x_1) at the first step (Eq. 5),
+def term_bits(step: StepCoefficients, reverse: ReverseStep, x_0: Tensor, x_t: Tensor, decoder: Discretized) -> Tensor:
+    """Return one term of the bound in bits/dim `[batch]`; rows may be at different steps.
 
-    KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) at the others (Eq. 6). Rows may be at different steps.
+    It is the decoder's -log p(x_0 | x_1) at the first step (Eq. 5), and KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t))
+    at the others (Eq. 6).
     """
     first = step.is_first.flatten() > 0
-    return torch.where(first, decoder_bits(reverse, x_0, levels), kl_bits(step, reverse, x_0, x_t))
+    return torch.where(first, decoder_bits(reverse, x_0, decoder), kl_bits(step, reverse, x_0, x_t))
 
 
 def kl_bits(step: StepCoefficients, reverse: ReverseStep, x_0: Tensor, x_t: Tensor) -> Tensor:
-    """A term of the bound that is not the first one, in bits/dim `[batch]` (Eq. 6)."""
+    """Return a term of the bound other than the first, in bits/dim `[batch]` (Eq. 6)."""
     return mean_over_elements(posterior(step, x_0, x_t).kl(reverse.distribution)) / math.log(2.0)
 
 
-def decoder_bits(reverse: ReverseStep, x_0: Tensor, levels: int) -> Tensor:
-    """The first term of the bound, in bits/dim `[batch]` (Eq. 5)."""
-    return mean_over_elements(reverse.distribution.discretized_log_likelihood(x_0, levels)) / -math.log(2.0)
+def decoder_bits(reverse: ReverseStep, x_0: Tensor, decoder: Discretized) -> Tensor:
+    """Return the first term of the bound, in bits/dim `[batch]` (Eq. 5)."""
+    return mean_over_elements(decoder.log_likelihood(reverse.distribution, x_0)) / -math.log(2.0)
 
 
 def prior_bits(diffusion: Diffusion, x_0: Tensor) -> Tensor:
-    """KL(q(x_T | x_0) || N(0, I)) in bits/dim `[batch]` (Eq. 7): what the chain's end still knows of the data."""
+    """Return KL(q(x_T | x_0) || N(0, I)) in bits/dim `[batch]` (Eq. 7): what x_T still shows of x_0."""
     schedule = diffusion.schedule
     return end_bits(schedule.at_position(len(schedule) - 1, x_0), x_0)
 
 
 def end_bits(step: StepCoefficients, x_0: Tensor) -> Tensor:
-    """`prior_bits` of a chain that ends at `step`."""
+    """Return `prior_bits` for a chain that ends at `step`."""
     end = forward_marginal(step, x_0)
     standard = Gaussian(torch.zeros_like(x_0), torch.zeros_like(end.log_variance))
     return mean_over_elements(end.kl(standard)) / math.log(2.0)
@@ -70,7 +72,7 @@ class BoundTerm:
 def bound_terms(
     diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: Clip = True
 ) -> Iterator[BoundTerm]:
-    """The terms of the bound on a batch `x_0` `[batch, channels, *size]` in [-1, 1], from the last step to the first.
+    """Yield the terms of the bound on a batch `x_0` `[batch, channels, *size]` in [-1, 1], the last step first.
 
     noise: called once a step for a standard normal tensor of the batch's shape.
     clip: whether the predicted x_0 is bounded to [-1, 1]; it is part of the model that is scored.
@@ -84,7 +86,7 @@ def bound_terms(
         x_0_mse = mean_over_elements((reverse.x_0 - x_0) ** 2)
         yield BoundTerm(
             position,
-            (kl_bits(step, reverse, x_0, x_t) if position else decoder_bits(reverse, x_0, diffusion.levels)),
+            (kl_bits(step, reverse, x_0, x_t) if position else decoder_bits(reverse, x_0, diffusion.decoder)),
             x_0_mse,
             # eps = (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar): one error is the other, scaled.
             x_0_mse / step.sqrt_recipm1_alpha_bar.flatten() ** 2,
@@ -107,7 +109,7 @@ class Bound:
 
     @classmethod
     def gathered(cls, prior: Tensor, terms: Sequence[BoundTerm]) -> Bound:
-        """From `prior_bits` and all of `bound_terms`, in the order that they come in."""
+        """Return the bound from `prior_bits` and all of `bound_terms`, in the order that they come in."""
         ordered = terms[::-1]
         return cls(
             prior,
@@ -121,17 +123,17 @@ class Bound:
 def single_terms(
     diffusion: Diffusion, predict: Predict, x_0: Tensor, positions: Tensor, noise: Tensor, *, clip: Clip = True
 ) -> Tensor:
-    """One term of each item's bound, in bits/dim `[batch]`: the one at its own position (int64 `[batch]`)."""
+    """Return one term of each item's bound, in bits/dim `[batch]`: the one at its own position (int64 `[batch]`)."""
     schedule = diffusion.schedule
     step = schedule.at(positions, x_0)
     x_t = diffuse(step, x_0, noise)
     timesteps = schedule.timesteps.to(x_0.device)[positions]
     reverse = reverse_step(step, diffusion.parameterization, predict(x_t, timesteps), x_t, clip=clip)
-    return term_bits(step, reverse, x_0, x_t, diffusion.levels)
+    return term_bits(step, reverse, x_0, x_t, diffusion.decoder)
 
 
 def bits_per_dim(
     diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: Clip = True
 ) -> Bound:
-    """The whole bound of a batch; see `bound_terms` for the arguments."""
+    """Return the whole bound of a batch; see `bound_terms` for the arguments."""
     return Bound.gathered(prior_bits(diffusion, x_0), list(bound_terms(diffusion, predict, x_0, noise, clip=clip)))

@@ -1,4 +1,4 @@
-"""What a network's output means: which prediction its mean part is, and which variance its other part is.
+"""The meaning of a network's output: the prediction in its mean part, and the variance in its other part.
 
 A `Prediction` turns the mean part into x_0 and says what L_simple compares it with; a `Variance` turns the variance
 part, if there is one, into log sigma_t^2. Both are values without state.
@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from iddpm.diffusion.forward import posterior
 from iddpm.diffusion.schedule import StepCoefficients
 from iddpm.errors import UserError
+from iddpm.names import PREDICTIONS, VARIANCES
 
 
 class Prediction(ABC):
@@ -22,14 +24,14 @@ class Prediction(ABC):
 
     @abstractmethod
     def x_0(self, step: StepCoefficients, part: Tensor, x_t: Tensor) -> Tensor:
-        """The predicted x_0."""
+        """Return the predicted x_0."""
 
     @abstractmethod
     def target(self, step: StepCoefficients, x_0: Tensor, x_t: Tensor, noise: Tensor) -> Tensor:
-        """What a perfect mean part would be: L_simple is the mean squared distance to it."""
+        """Return what a perfect mean part would be: L_simple is the mean squared distance to it."""
 
     def mean(self, step: StepCoefficients, part: Tensor, x_0: Tensor, x_t: Tensor) -> Tensor:
-        """The mean of p(x_{t-1} | x_t): Eq. 11 with the predicted (perhaps clipped) x_0."""
+        """Return the mean of p(x_{t-1} | x_t): Eq. 11 with the predicted (perhaps clipped) x_0."""
         return posterior(step, x_0, x_t).mean
 
 
@@ -76,14 +78,44 @@ class Previous(Prediction):
         return part
 
 
+class Spread(NamedTuple):
+    """A log variance as a line in what the network says, `said`: offset + slope * said."""
+
+    offset: Tensor
+    slope: Tensor
+
+
+@dataclass(frozen=True)
+class Bins:
+    """`count` bins of what networks say of their variance; nearly all of it lies in [low, high]."""
+
+    low: float
+    high: float
+    count: int
+
+    def index(self, said: Tensor) -> Tensor:
+        """Return the bin of each value; the outermost bins take what lies beyond."""
+        return ((said - self.low) * (self.count / (self.high - self.low))).long().clamp(0, self.count - 1)
+
+
 class Variance(ABC):
     """The meaning of the output's variance part, `[batch, channels, *size]` where `is_learned`."""
 
     is_learned: bool
+    bins = Bins(0.0, 1.0, 1)
+    """How finely `said` is told apart when errors are counted; a single bin where nothing is said."""
 
     @abstractmethod
     def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
-        """log sigma_t^2, in a shape that broadcasts over the data."""
+        """Return log sigma_t^2, in a shape that broadcasts over the data."""
+
+    @abstractmethod
+    def spread(self, log_beta: Tensor, log_beta_tilde: Tensor) -> Spread:
+        """Return the log variance of jumps with these variances of the forward step and of its posterior."""
+
+    def said(self, part: Tensor | None) -> Tensor | None:
+        """Return what the network says of the variance, independent of the chain; None where it says nothing."""
+        return part
 
 
 class FixedSmall(Variance):
@@ -94,6 +126,9 @@ class FixedSmall(Variance):
     def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
         return step.posterior_log_variance
 
+    def spread(self, log_beta: Tensor, log_beta_tilde: Tensor) -> Spread:
+        return Spread(log_beta_tilde, torch.zeros_like(log_beta))
+
 
 class FixedLarge(Variance):
     """sigma_t^2 = beta_t of the chain in use (beta-tilde of the second step at the first)."""
@@ -103,15 +138,22 @@ class FixedLarge(Variance):
     def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
         return step.fixed_large_log_variance
 
+    def spread(self, log_beta: Tensor, log_beta_tilde: Tensor) -> Spread:
+        return Spread(log_beta, torch.zeros_like(log_beta))
+
 
 class Learned(Variance):
     """The output is log sigma_t^2 itself."""
 
     is_learned = True
+    bins = Bins(-24.0, 4.0, 512)
 
     def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
         assert part is not None
         return part
+
+    def spread(self, log_beta: Tensor, log_beta_tilde: Tensor) -> Spread:
+        return Spread(torch.zeros_like(log_beta), torch.ones_like(log_beta))
 
 
 class LearnedRange(Variance):
@@ -121,20 +163,18 @@ class LearnedRange(Variance):
     """
 
     is_learned = True
+    bins = Bins(-1.0, 2.0, 128)
 
     def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:
         assert part is not None
         fraction = (part + 1.0) / 2.0
         return fraction * step.log_beta + (1.0 - fraction) * step.posterior_log_variance
 
+    def spread(self, log_beta: Tensor, log_beta_tilde: Tensor) -> Spread:
+        return Spread(log_beta_tilde, log_beta - log_beta_tilde)
 
-PREDICTIONS: dict[str, type[Prediction]] = {"eps": Noise, "x_0": Data, "v": Velocity, "x_prev": Previous}
-VARIANCES: dict[str, type[Variance]] = {
-    "fixed_small": FixedSmall,
-    "fixed_large": FixedLarge,
-    "learned": Learned,
-    "learned_range": LearnedRange,
-}
+    def said(self, part: Tensor | None) -> Tensor | None:
+        return None if part is None else (part + 1.0) / 2.0
 
 
 class OutputParts(NamedTuple):
@@ -146,27 +186,25 @@ class OutputParts(NamedTuple):
 
 @dataclass(frozen=True)
 class Parameterization:
-    """How an output of the network is read: a prediction and a variance."""
+    """The meaning of the network's output: a prediction and a variance."""
 
     prediction: Prediction
     variance: Variance
 
     @classmethod
     def named(cls, prediction: str = "eps", variance: str = "learned_range") -> Parameterization:
-        """From "eps", "x_0", "v" or "x_prev", and "fixed_small", "fixed_large", "learned" or "learned_range"."""
-        if prediction not in PREDICTIONS:
-            raise UserError(f'prediction: "{prediction}" is not known; use one of {", ".join(PREDICTIONS)}')
-        if variance not in VARIANCES:
-            raise UserError(f'variance: "{variance}" is not known; use one of {", ".join(VARIANCES)}')
+        """Return the parameterization of these names in `names.PREDICTIONS` and `names.VARIANCES`."""
         return cls(PREDICTIONS[prediction](), VARIANCES[variance]())
 
     def output_channels(self, channels: int) -> int:
-        """How many channels the network must emit for data of `channels`: twice as many where variance is learned."""
+        """Return how many channels the network must emit for data of `channels`: twice as many to learn a variance."""
         return 2 * channels if self.variance.is_learned else channels
 
     def split(self, output: Tensor, channels: int) -> OutputParts:
-        """The output `[batch, output_channels, *size]` as its mean part and its variance part."""
+        """Split the output `[batch, output_channels, *size]` into its mean part and its variance part."""
         expected = self.output_channels(channels)
         if output.shape[1] != expected:
-            raise UserError(f"network output: has {output.shape[1]} channels, this parameterization reads {expected}")
+            raise UserError(
+                f"the network's output has {output.shape[1]} channels, and this parameterization reads {expected}"
+            )
         return OutputParts(output[:, :channels], output[:, channels:] if self.variance.is_learned else None)

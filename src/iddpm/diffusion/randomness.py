@@ -1,4 +1,4 @@
-"""Randomness as an argument: one seed an image, so that an image does not depend on the batch it is drawn in."""
+"""Randomness as an argument: one seed an item, so that an item does not depend on the batch it is drawn in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SeededNoise:
 
 
 def mixed_seed(*parts: int) -> int:
-    """One 63-bit seed from several integers (a run's seed, a step, a process ...): other parts, unrelated streams.
+    """Return one 63-bit seed from several integers (a run's seed, a step, ...): other parts, unrelated streams.
 
     SplitMix64's finalizer, folded over the parts.
     """

@@ -6,13 +6,14 @@ import torch
 
 from iddpm.diffusion.schedule import NoiseSchedule
 from iddpm.errors import UserError
+from iddpm.names import STRIDES
 
 Stride = str | int | tuple[int, ...]
-"""Which timesteps are kept: see `kept_timesteps`."""
+"""A choice of timesteps to keep: see `kept_timesteps`."""
 
 
 def strided(schedule: NoiseSchedule, stride: Stride) -> NoiseSchedule:
-    """The chain on the timesteps that `stride` keeps (see `kept_timesteps`), with betas of its own (Eq. 19).
+    """Return the chain on the timesteps that `stride` keeps (see `kept_timesteps`), with betas of its own (Eq. 19).
 
     Its alpha_bar is the original's at the kept timesteps; its betas, and so its beta-tilde, follow from that.
     UserError where the stride asks for what the schedule does not have.
@@ -21,9 +22,11 @@ def strided(schedule: NoiseSchedule, stride: Stride) -> NoiseSchedule:
 
 
 def restricted(schedule: NoiseSchedule, positions: list[int]) -> NoiseSchedule:
-    """The chain on the given increasing positions of `schedule`."""
+    """Return the chain on the given increasing positions of `schedule`."""
     if not positions or sorted(set(positions)) != positions or not 0 <= positions[0] <= positions[-1] < len(schedule):
-        raise UserError(f"timesteps: needs increasing positions in 0 ... {len(schedule) - 1}, got {positions}")
+        raise UserError(
+            f"must be increasing positions in 0 ... {len(schedule) - 1}", field="timesteps", value=positions
+        )
     kept = torch.tensor(positions)
     if len(kept) == len(schedule):
         return schedule
@@ -33,7 +36,7 @@ def restricted(schedule: NoiseSchedule, positions: list[int]) -> NoiseSchedule:
 
 
 def kept_timesteps(num_timesteps: int, stride: Stride) -> list[int]:
-    """The timesteps that a stride keeps out of 0 ... num_timesteps - 1, increasing.
+    """Return the timesteps that a stride keeps out of 0 ... num_timesteps - 1, increasing.
 
     "250":         250 timesteps, evenly spaced from the first to the last (the paper's).
     "10,15,20":    equal sections of the chain, with 10, 15 and 20 evenly spaced timesteps.
@@ -45,38 +48,48 @@ def kept_timesteps(num_timesteps: int, stride: Stride) -> list[int]:
     if isinstance(stride, tuple):
         return list(stride)
     text = str(stride).strip()
-    kind = next((kind for kind in ("ddim", "quadratic") if text.startswith(kind)), "")
-    digits = text.removeprefix(kind)
+    prefixes = {STRIDES.fact(name, "prefix"): name for name in STRIDES}
+    prefix = next((prefix for prefix in prefixes if prefix and text.startswith(prefix)), "")
+    digits = text.removeprefix(prefix)
     counts = [int(part) for part in digits.split(",") if part.strip().isdecimal()]
-    if len(counts) != digits.count(",") + 1 or min(counts) < 1 or (kind and len(counts) != 1):
+    if len(counts) != digits.count(",") + 1 or min(counts) < 1 or (prefix and len(counts) != 1):
         raise UserError(
-            f'steps: "{text}" is no stride; use a number ("50"), sections ("10,15,20"), "ddim50" or "quadratic50"'
+            f'"{text}" is no stride',
+            field="steps",
+            way='use a number ("50"), sections ("10,15,20"), "ddim50" or "quadratic50"',
         )
-    if kind == "ddim":
-        return _integer_stride(num_timesteps, counts[0])
-    if kind == "quadratic":
-        return _quadratic(num_timesteps, counts[0])
-    if counts == [1]:
-        return [num_timesteps - 1]
-    return _sections(num_timesteps, counts)
+    if len(counts) > 1:
+        return _sections(num_timesteps, counts)
+    kept: list[int] = STRIDES[prefixes[prefix]](num_timesteps, counts[0])
+    return kept
 
 
-def _integer_stride(num_timesteps: int, count: int) -> list[int]:
+def evenly_spaced(num_timesteps: int, count: int) -> list[int]:
+    """Keep `count` timesteps, evenly spaced from the first to the last; the last alone for 1."""
+    return [num_timesteps - 1] if count == 1 else _sections(num_timesteps, [count])
+
+
+def every_nth(num_timesteps: int, count: int) -> list[int]:
+    """Keep every n-th timestep from 0 on, for the n that gives exactly `count`. UserError where there is none."""
     for step in range(1, num_timesteps + 1):
         kept = range(0, num_timesteps, step)
         if len(kept) == count and (count > 1 or num_timesteps == 1):
             return list(kept)
-    known = sorted({len(range(0, num_timesteps, step)) for step in range(1, num_timesteps + 1)})
-    near = sorted(sorted(known, key=lambda each: abs(each - count))[:2])
+    lengths = sorted({len(range(0, num_timesteps, step)) for step in range(1, num_timesteps + 1)})
+    near = sorted(sorted(lengths, key=lambda length: abs(length - count))[:2])
     raise UserError(
-        f"steps: no whole stride keeps {count} of {num_timesteps} timesteps (ddim{count}), but {near[0]} or {near[-1]};"
-        f' evenly spaced steps ("{count}", --stride uniform) can be as many'
+        f"no whole stride keeps {count} of {num_timesteps} timesteps (ddim{count}), but {near[0]} or {near[-1]}",
+        field="steps",
+        way=f'use evenly spaced steps ("{count}")',
     )
 
 
-def _quadratic(num_timesteps: int, count: int) -> list[int]:
+def quadratic(num_timesteps: int, count: int) -> list[int]:
+    """Keep `count` timesteps whose roots are evenly spaced, from the first to the last."""
     if count > num_timesteps:
-        raise UserError(f"steps: {count} is more than the chain's {num_timesteps} timesteps; ask for at most that")
+        raise UserError(
+            f"{count} is more than the chain's {num_timesteps} timesteps", field="steps", way="ask for fewer"
+        )
     if count == 1:
         return [num_timesteps - 1]
     kept: list[int] = []
@@ -94,7 +107,7 @@ def _sections(num_timesteps: int, counts: list[int]) -> list[int]:
         length = size + (1 if i < longer else 0)
         if count > length:
             where = f"the chain's {num_timesteps}" if len(counts) == 1 else f"section {i + 1}'s {length}"
-            raise UserError(f"steps: {count} is more than {where} timesteps; ask for at most {length}")
+            raise UserError(f"{count} is more than {where} timesteps", field="steps", way=f"ask for at most {length}")
         # Python's rounding of a running sum, as in the authors' code: other roundings keep other timesteps.
         spacing = (length - 1) / (count - 1) if count > 1 else 1.0
         position = 0.0

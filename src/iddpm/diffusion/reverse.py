@@ -12,7 +12,7 @@ from iddpm.diffusion.parameterization import Parameterization
 from iddpm.diffusion.schedule import StepCoefficients
 
 Clip = bool | float
-"""How a predicted x_0 is kept in the range of data: see `bounded`."""
+"""The way a predicted x_0 is kept in the range of data: see `bounded`."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ReverseStep:
 def reverse_step(
     step: StepCoefficients, parameterization: Parameterization, output: Tensor, x_t: Tensor, *, clip: Clip
 ) -> ReverseStep:
-    """p(x_{t-1} | x_t) from the network's `output` at `x_t` (Eq. 3 with the mean of Eq. 11 and variance of Eq. 15).
+    """Return p(x_{t-1} | x_t) from the network's `output` at `x_t` (Eq. 3: mean Eq. 11, variance Eq. 15).
 
     `clip` bounds the predicted x_0, see `bounded`: the authors do for sampling and scoring, not in the training loss.
     """
@@ -37,7 +37,7 @@ def reverse_step(
 
 
 def bounded(x_0: Tensor, clip: Clip) -> Tensor:
-    """Predictions `[batch, channels, *size]` in [-1, 1] for True, as they are for False.
+    """Bound predictions `[batch, channels, *size]` to [-1, 1] for True; leave them for False.
 
     A number between 0 and 1 is dynamic thresholding (Saharia et al. 2022, for guided sampling): each item is cut at
     that quantile of its own absolute values, if that is more than 1, and scaled back to [-1, 1].

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,18 +12,9 @@ from torch import Tensor
 
 from iddpm.errors import UserError
 
-PAPER_OFFSET = 0.008
-"""s of Eq. 17, chosen in the paper for images of 256 grey levels."""
-MAX_BETA = 0.999
-"""The paper clips beta_t here to avoid a singularity at the end of the cosine schedule."""
-NOISE_PER_LEVEL = 0.7
-"""sqrt(beta_0) in widths of a grey level where the offset follows the data: "slightly smaller" than one."""
-MAX_OFFSET = 1.0
-"""Beyond this the cosine has lost its shape, and a chain is better made shorter than its offset larger."""
-
 
 class StepCoefficients(NamedTuple):
-    """What the equations need to know of one step t, each `[batch, 1, ...]` so that it broadcasts over the data."""
+    """The coefficients of the equations at one step t, each `[batch, 1, ...]` so that it broadcasts over the data."""
 
     sqrt_alpha_bar: Tensor
     sqrt_one_minus_alpha_bar: Tensor
@@ -63,16 +53,16 @@ class NoiseSchedule:
         betas, timesteps = self.betas, self.timesteps
         if betas.ndim != 1 or len(betas) == 0 or betas.dtype != torch.float64:
             raise UserError(
-                f"betas: needs a float64 vector of at least one step, got {betas.dtype} {tuple(betas.shape)}"
+                f"needs a float64 vector of at least one step, got {betas.dtype} {tuple(betas.shape)}", field="betas"
             )
         if not bool(((betas > 0) & (betas < 1)).all()):
-            raise UserError("betas: every beta must lie strictly between 0 and 1")
+            raise UserError("every beta must lie strictly between 0 and 1", field="betas")
         if float(self.alpha_bar[-1]) <= 0 or float(self.alpha_bar[0]) >= 1:
-            raise UserError("betas: are so large or so small that alpha_bar is 0 or 1 in float64")
+            raise UserError("are so large or so small that alpha_bar is 0 or 1 in float64", field="betas")
         if timesteps.shape != betas.shape or bool((timesteps.diff() <= 0).any()):
-            raise UserError("timesteps: needs one increasing original timestep for every beta")
+            raise UserError("needs one increasing original timestep for every beta", field="timesteps")
         if int(timesteps[0]) < 0 or int(timesteps[-1]) >= self.num_train_timesteps:
-            raise UserError(f"timesteps: must lie in 0 ... {self.num_train_timesteps - 1}")
+            raise UserError(f"must lie in 0 ... {self.num_train_timesteps - 1}", field="timesteps")
 
     def __len__(self) -> int:
         return len(self.betas)
@@ -127,7 +117,7 @@ class NoiseSchedule:
         return torch.stack(columns, dim=1)
 
     def at(self, t: Tensor, like: Tensor) -> StepCoefficients:
-        """The coefficients of steps `t` (int `[batch]`, positions 0 ... K-1 in this chain), gathered once.
+        """Return the coefficients of steps `t` (int `[batch]`, positions 0 ... K-1 in this chain), gathered once.
 
         They come on the device and in the floating type of `like` `[batch, ...]`, shaped to broadcast over it.
         """
@@ -135,12 +125,12 @@ class NoiseSchedule:
         return StepCoefficients(*rows.unbind(1))
 
     def at_position(self, position: int, like: Tensor) -> StepCoefficients:
-        """The coefficients of one step for a whole batch, each `[1, 1, ...]`: a view, without a copy to the device."""
+        """Return the coefficients of one step for a whole batch, each `[1, 1, ...]`: a view, without a copy."""
         row = self._table(like)[position].reshape(1, -1, *[1] * (like.ndim - 1))
         return StepCoefficients(*row.unbind(1))
 
     def timestep(self, position: int, device: torch.device) -> Tensor:
-        """The original timestep of one step, int64 `[1]` on `device`: a view, without a copy to the device."""
+        """Return the original timestep of one step, int64 `[1]` on `device`: a view, without a copy to the device."""
         if device not in self._timesteps:
             self._timesteps[device] = self.timesteps.to(device)
         return self._timesteps[device][position : position + 1]
@@ -153,51 +143,6 @@ class NoiseSchedule:
 
 
 def from_betas(betas: Sequence[float] | Tensor) -> NoiseSchedule:
-    """A schedule from given betas `[T]`, each in (0, 1); UserError otherwise."""
+    """Return a schedule with given betas `[T]`, each in (0, 1); UserError otherwise."""
     table = torch.as_tensor(betas, dtype=torch.float64)
     return NoiseSchedule(table, torch.arange(len(table)), len(table))
-
-
-def linear_schedule(num_timesteps: int) -> NoiseSchedule:
-    """Ho et al.'s linear betas, 1e-4 ... 0.02 at T = 1000, scaled so that any T destroys the data alike."""
-    scale = 1000 / num_timesteps
-    if scale * 0.02 >= 1.0:
-        raise UserError(f"num_timesteps: the linear schedule needs more than 20 steps, got {num_timesteps}; use cosine")
-    return from_betas(torch.linspace(scale * 1e-4, scale * 0.02, num_timesteps, dtype=torch.float64))
-
-
-def cosine_schedule(num_timesteps: int, offset: float = PAPER_OFFSET) -> NoiseSchedule:
-    """The paper's cosine schedule (Eq. 17): alpha_bar follows cos^2, beta_t capped at 0.999.
-
-    `offset` is the paper's s; see `cosine_offset` for the one that suits a dataset's grey levels.
-    """
-    if num_timesteps < 1 or offset < 0:
-        raise UserError(f"cosine schedule: needs num_timesteps >= 1 and offset >= 0, got {num_timesteps} and {offset}")
-    return from_betas([_cosine_beta(i, num_timesteps, offset) for i in range(num_timesteps)])
-
-
-def _cosine_beta(i: int, num_timesteps: int, offset: float) -> float:
-    def curve(t: int) -> float:
-        return math.cos((t / num_timesteps + offset) / (1 + offset) * math.pi / 2) ** 2
-
-    return min(1 - curve(i + 1) / curve(i), MAX_BETA)
-
-
-def cosine_offset(levels: int, num_timesteps: int) -> float:
-    """The paper's rule for s: sqrt(beta_0) slightly smaller than the width of a grey level, 2 / (levels - 1).
-
-    256 levels give the paper's own 0.008, whatever T. For others, s is the one at which sqrt(beta_0) is 0.7 widths in
-    a chain of `num_timesteps`, at most 1 (coarse data in a long chain) and at least 0 (fine data in a short one).
-    """
-    if levels == 256:
-        return PAPER_OFFSET
-    wanted = (NOISE_PER_LEVEL * 2 / (levels - 1)) ** 2
-    low, high = 0.0, MAX_OFFSET
-    if _cosine_beta(0, num_timesteps, high) <= wanted:
-        return high
-    if _cosine_beta(0, num_timesteps, low) >= wanted:
-        return low
-    for _ in range(60):  # beta_0 grows with s
-        middle = (low + high) / 2
-        low, high = (middle, high) if _cosine_beta(0, num_timesteps, middle) < wanted else (low, middle)
-    return high

@@ -1,4 +1,4 @@
-"""Which timesteps to train on: uniform, low-discrepancy, or by the loss's second moment (Section 3.3, Eq. 18)."""
+"""The timesteps to train on: uniform, low-discrepancy, or by the loss's second moment (Section 3.3, Eq. 18)."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class TimestepSampler(ABC):
 
     @abstractmethod
     def draw(self, batch_size: int, generator: torch.Generator) -> DrawnTimesteps:
-        """Steps for a batch, on the CPU, random by `generator` alone."""
+        """Draw the steps of a batch, on the CPU, random by `generator` alone."""
 
     def update(self, t: Tensor, losses: Tensor) -> None:
-        """Told the unweighted losses `[batch]` of steps `t`: all of them, where several processes share a batch."""
+        """Take note of the unweighted losses `[batch]` of steps `t`: the whole batch's, if it is shared."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that is remembered, as tensors."""
+        """Return all that is remembered, as tensors."""
         return {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """The reverse of `state_dict`."""
+        """Restore what `state_dict` gave."""
 
 
 class Uniform(TimestepSampler):
@@ -54,7 +54,7 @@ class LowDiscrepancy(TimestepSampler):
     """One stratified draw a batch: every step alike in the mean, and evenly spread within each batch.
 
     A single uniform number shifts a grid of `batch_size` points over [0, 1) (Kingma et al. 2021, Appendix I.1).
-    The order is shuffled, so that no image's place in the batch decides its step.
+    The order is shuffled, so that no item's place in the batch decides its step.
     """
 
     def draw(self, batch_size: int, generator: torch.Generator) -> DrawnTimesteps:
@@ -85,7 +85,7 @@ class LossSecondMoment(TimestepSampler):
         return bool((self.counts == self.history.shape[1]).all())
 
     def weights(self) -> Tensor:
-        """What the steps are drawn in proportion to, float64 `[T]`: ones until warmed up, then of sum 1."""
+        """Return the weights by which steps are drawn, float64 `[T]`: ones until warmed up, then of sum 1."""
         if not self.warmed_up:
             return torch.ones(self.num_timesteps, dtype=torch.float64)
         second_moment = (self.history**2).mean(dim=1).sqrt()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from iddpm.config import DatasetSpec
 from iddpm.data import ArrayDataset, Dataset, quantize
-from iddpm.data.dataset import Levels
+from iddpm.data.scaling import Levels
 from iddpm.errors import UserError
 from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures, Embedded, FeatureNetwork
@@ -24,7 +24,9 @@ from iddpm.evaluation.metrics.moments import Moments
 from iddpm.evaluation.scores import SETTINGS, Estimate, Scores, check_count, score_sets
 from iddpm.evaluation.statistics import Manifest, Statistics, refuse_other_images
 from iddpm.model import Model
-from iddpm.sampling import SampleConditions, SamplerOptions, sample_batches
+from iddpm.networks.unet import NONE
+from iddpm.progress import Work
+from iddpm.sampling import SamplerOptions, sample_batches
 
 MOST_SAMPLES = 50_000
 """As many as the paper draws; fewer where the reference holds fewer. Of so many images features are kept."""
@@ -98,7 +100,7 @@ def images_of_model(
     *,
     count: int,
     seed: int,
-    conditions: SampleConditions | None = None,
+    given: Mapping[str, Any] = NONE,
     batch_size: int = 128,
     drawn: Sequence[Levels] = (),
 ) -> ImageSet:
@@ -119,15 +121,16 @@ def images_of_model(
             options,
             first=done,
             seed=seed,
-            **(conditions or SampleConditions(classes=None, low_resolution=None)),
+            given=given,
             batch_size=batch_size,
         )
-        for batch in stream:
-            if batch is not None and not bool(torch.isfinite(batch).all()):
+        for work in stream:
+            batch = yield from _pumped(work)
+            if not bool(torch.isfinite(batch).all()):
                 raise UserError(
                     f"samples: {what['source']} draws images that are not finite numbers; use an older checkpoint"
                 )
-            yield None if batch is None else quantize(batch, model.spec.levels)
+            yield quantize(batch, model.spec.levels)
 
     images = {
         "kind": "model",
@@ -138,12 +141,26 @@ def images_of_model(
         "steps": steps,
         "timesteps": list(options.steps) if isinstance(options.steps, tuple) else None,
         "seed": seed,
-        "classes": "in turn" if model.network.num_classes else None,
+        "conditions": list(model.conditions),
         "precision": model.precision,
         "device": model.device.type,
         **_shape(model.spec),
     }
     return ImageSet(images, model.spec, count, len(drawn) - (done - count) // batch_size * steps, batches())
+
+
+def _pumped(work: Work[Tensor]) -> Generator[None, None, Tensor]:
+    """Yield None for every progress but the last, and return the batch."""
+    before = next(work, None)
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as stop:
+            result: Tensor = stop.value
+            return result
+        if before is not None:
+            yield None
+        before = progress
 
 
 def _shape(spec: DatasetSpec) -> dict[str, Any]:

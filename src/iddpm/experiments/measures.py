@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from iddpm.data import Dataset
 from iddpm.data.dataset import Rows
 from iddpm.data.places import Places
 from iddpm.data.scikit import Crops
-from iddpm.diffusion.variances import FixedVariance
+from iddpm.diffusion.readings import Reading
 from iddpm.evaluation.classifier import VERSION as CLASSIFIER
 from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures, FeatureNetwork
@@ -26,14 +27,18 @@ from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import JSON, Measure, Progress, Subject, digest
 from iddpm.experiments.store import claimed
 from iddpm.model import Model
-from iddpm.sampling import SamplerName, SamplerOptions
-from iddpm.scoring.budget import estimate_bound
-from iddpm.scoring.whole import Score, ScoreSum, score_batches
+from iddpm.names import READINGS
+from iddpm.progress import Work
+from iddpm.sampling import SamplerOptions
+from iddpm.scoring.budget import estimating
+from iddpm.scoring.whole import LikelihoodScore, ScoringOptions, scoring
 
 SHORT = 250
 """Steps of a chain that is taken whole: estimating its bound takes as long."""
 REFERENCE = 10_000
 """Training images that samples are compared with, at most; more where more samples are drawn."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,25 +60,14 @@ class Bits(Measure):
         held_out = opened(subject.config.data).validation
         assert held_out is not None
         count = min(self.count, len(held_out))
-        variance = None if self.variance is None else FixedVariance(self.variance)
+        reading = None if self.variance is None else READINGS[self.variance]()
         seed, clip = subject.seed, self.clip
         if len(model.diffusion.schedule) <= SHORT:
-            score = yield from scored(model, held_out, count=count, seed=seed, clip=clip, variance=variance)
+            score = yield from scored(model, held_out, count=count, seed=seed, clip=clip, reading=reading)
             return {"bits": score.total.mean, "error": score.total.error, "items": count}
-        work = estimate_bound(
-            model,
-            held_out,
-            model.diffusion,
-            error=self.error,
-            count=count,
-            seed=seed,
-            clip=clip,
-            variance=variance,
-            batch_size=256,
-        )
-        for found in work:
-            # The interval shrinks with the root of the work, which tells how much of it is done.
-            yield Progress("scoring", round(100 * min(1.0, (self.error / found.half_width) ** 2)), 100)
+        options = ScoringOptions(count, seed, clip, reading, batch_size=256)
+        work = estimating(model, held_out, model.diffusion, options, error=self.error)
+        found = yield from _told(work)
         return {"bits": found.mean, "half_width": found.half_width, "items": count, "evaluations": found.evaluations}
 
 
@@ -107,18 +101,21 @@ def scored(
     count: int,
     seed: int,
     clip: bool = True,
-    variance: FixedVariance | None = None,
-) -> Generator[Progress, None, Score]:
+    reading: Reading | None = None,
+) -> Generator[Progress, None, LikelihoodScore]:
     """The whole bound, term by term."""
-    total = ScoreSum()
-    work = score_batches(
-        model, held_out, model.diffusion, count=count, seed=seed, clip=clip, variance=variance, batch_size=128
-    )
-    for done, bound in enumerate(work, 1):
-        if bound is not None:
-            total.add(bound)
-        yield Progress("scoring", done, -(-count // 128) * len(model.diffusion.schedule))
-    return total.result(model.diffusion)
+    options = ScoringOptions(count, seed, clip, reading, batch_size=128)
+    return (yield from _told(scoring(model, held_out, model.diffusion, options)))
+
+
+def _told(work: Work[T]) -> Generator[Progress, None, T]:
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        yield Progress(progress.what, progress.done, progress.total)
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ class Judged(Measure):
     count: int
     steps: str | tuple[int, ...] | None = None
     whole: bool = False
-    sampler: SamplerName = "ancestral"
+    sampler: str = "ancestral"
     variance: str | None = None
     step: int | None = None
     compares_features = True
@@ -139,8 +136,8 @@ class Judged(Measure):
     def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
         assert isinstance(subject, DiffusionRun)
         model = subject.model(folder, step=self.step)
-        variance = None if self.variance is None else FixedVariance(self.variance)
-        options = SamplerOptions(self.steps, self.sampler, variance=variance)
+        reading = None if self.variance is None else READINGS[self.variance]()
+        options = SamplerOptions(self.steps, self.sampler, reading=reading)
         images = images_of_model(model, options, {"source": str(folder)}, count=self.count, seed=subject.seed)
         return (yield from judged(images, subject.config.data, shared, whole=self.whole))
 

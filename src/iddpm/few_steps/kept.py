@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from iddpm.files import NOT_SUCH_ARRAYS, replacing, write_json
 
 if TYPE_CHECKING:
-    from iddpm.data.dataset import Levels
+    from iddpm.data.scaling import Levels
     from iddpm.few_steps.study import Setting, Study
 
 

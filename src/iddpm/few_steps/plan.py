@@ -14,16 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from iddpm.data import Dataset, scale
+from iddpm.data import Dataset
 from iddpm.diffusion import Diffusion, SeededNoise, diffuse
-from iddpm.diffusion.planning import ERROR_TABLES, MODEL, JumpCosts, JumpStatistics, Plan
+from iddpm.diffusion.jumps import JumpCosts, Plan
+from iddpm.diffusion.planning import ERROR_TABLES, JumpStatistics
 from iddpm.diffusion.randomness import mixed_seed
+from iddpm.diffusion.readings import ErrorTable
 from iddpm.diffusion.respacing import kept_timesteps
 from iddpm.diffusion.reverse import Clip
-from iddpm.diffusion.variances import ErrorTable
 from iddpm.errors import UserError
 from iddpm.files import NOT_SUCH_ARRAYS, replacing
 from iddpm.model import Model
+from iddpm.names import MODEL
 from iddpm.networks.hashing import hash_of
 
 FORMAT = 4
@@ -227,8 +229,8 @@ def jump_statistics(
         raise UserError(f"--count: must be 1 ... {len(dataset)}, the items to plan on, got {count}")
     for start in range(statistics.count, count, batch_size):
         rows = np.arange(start, min(start + batch_size, count))
-        x_0 = scale(dataset.items(rows), dataset.spec.levels).to(model.device)
-        predict = model.predict(**model.conditions_of(x_0, model.labels_of(dataset, rows)))
+        x_0 = dataset.batch(rows).to(model.device)
+        predict = model.predict(model.conditions_from(x_0, dataset, rows))
         noise = SeededNoise([mixed_seed(seed, int(row)) for row in rows], dataset.spec.shape, model.device)()
         for position in reversed(range(len(diffusion.schedule))):
             x_t = diffuse(diffusion.schedule.at_position(position, x_0), x_0, noise)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
 from iddpm.data import Dataset
-from iddpm.data.dataset import Levels
+from iddpm.data.scaling import Levels
 from iddpm.diffusion import Diffusion
-from iddpm.diffusion.planning import MODEL
+from iddpm.diffusion.readings import Jacobian, Reading
 from iddpm.diffusion.respacing import Stride, kept_timesteps
-from iddpm.diffusion.variances import FixedVariance, Jacobian, VarianceChoice
 from iddpm.errors import UserError
 from iddpm.evaluation.features import FeatureNetwork
 from iddpm.evaluation.images import collect, images_of_model
@@ -20,8 +19,9 @@ from iddpm.evaluation.scores import CONFIDENCE, distance
 from iddpm.evaluation.statistics import Statistics
 from iddpm.few_steps.plan import StoredPlan
 from iddpm.model import Model
-from iddpm.sampling import SampleConditions, SamplerName, SamplerOptions
-from iddpm.scoring.whole import ScoreSum, score_batches
+from iddpm.names import MODEL, READINGS
+from iddpm.sampling import SamplerOptions
+from iddpm.scoring.whole import ScoringOptions, scoring
 
 WHOLE = "whole"
 """The stride that others are compared with: every step of the chain, or very many."""
@@ -31,7 +31,7 @@ WHOLE = "whole"
 class Setting:
     """One way of sampling. evaluations: of the network for each sample, whichever way they are spent."""
 
-    sampler: SamplerName
+    sampler: str
     variance: str
     stride: str
     evaluations: int
@@ -49,7 +49,7 @@ class Setting:
         return self.evaluations // (Jacobian.evaluations if self.variance == "jacobian" else 1)
 
 
-SOLVERS: tuple[SamplerName, ...] = ("ddim", "dpm++", "dpm++sde", "unipc")
+SOLVERS: tuple[str, ...] = ("ddim", "dpm++", "dpm++sde", "unipc")
 
 
 STRIDES = ("uniform", "ddim", "quadratic", "planned")
@@ -58,7 +58,7 @@ STRIDES = ("uniform", "ddim", "quadratic", "planned")
 def settings(plan: StoredPlan, counts: Sequence[int], whole: int) -> list[Setting]:
     """Everything that can be tried with so many evaluations each, and first the chain of `whole` steps."""
     variances = [MODEL, "fixed_small", "fixed_large", *plan.tables, "jacobian"]
-    methods: list[tuple[SamplerName, str]] = [("ancestral", name) for name in variances]
+    methods: list[tuple[str, str]] = [("ancestral", name) for name in variances]
     methods += [(name, MODEL) for name in SOLVERS]
     few = [
         Setting(sampler, variance, stride, count)
@@ -92,7 +92,7 @@ class Study:
     count: int
     seed: int = 0
     batch_size: int = 128
-    conditions: SampleConditions | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def rounds(self, setting: Setting, drawn: Sequence[Levels] = ()) -> int:
         """How often `judge` yields before it has the row."""
@@ -113,14 +113,14 @@ class Study:
         samples and the batch.
         """
         variance = self._variance(setting)
-        options = SamplerOptions(self._stride(setting, from_noise=True), setting.sampler, variance=variance)
+        options = SamplerOptions(self._stride(setting, from_noise=True), setting.sampler, reading=variance)
         images = images_of_model(
             self.model,
             options,
             {"source": "the model"},
             count=self.count,
             seed=self.seed,
-            conditions=self.conditions,
+            given=self.given,
             batch_size=self.batch_size,
             drawn=drawn,
         )
@@ -151,23 +151,16 @@ class Study:
         """Whether another plan would give another row."""
         return setting.stride == "planned" or setting.variance in self.plan.tables
 
-    def _bits(self, diffusion: Diffusion, variance: VarianceChoice | None) -> Iterator[dict[str, float] | None]:
-        total = ScoreSum()
-        work = score_batches(
-            self.model,
-            self.held_out,
-            diffusion,
-            count=len(self.held_out),
-            seed=self.seed,
-            clip=True,
-            variance=variance,
-            batch_size=self.batch_size,
-        )
-        for bound in work:
-            if bound is not None:
-                total.add(bound)
+    def _bits(self, diffusion: Diffusion, variance: Reading | None) -> Iterator[dict[str, float] | None]:
+        options = ScoringOptions(seed=self.seed, reading=variance, batch_size=self.batch_size)
+        work = scoring(self.model, self.held_out, diffusion, options)
+        while True:
+            try:
+                next(work)
+            except StopIteration as stop:
+                score = stop.value
+                break
             yield None
-        score = total.result(diffusion)
         yield {"mean": score.total.mean, "error": score.total.error}
 
     def _stride(self, setting: Setting, *, from_noise: bool) -> Stride | None:
@@ -177,13 +170,13 @@ class Study:
             return self.plan.chain(setting.steps, setting.variance, from_noise=from_noise)
         return f"{'' if setting.stride == 'uniform' else setting.stride}{setting.steps}"
 
-    def _variance(self, setting: Setting) -> VarianceChoice | None:
+    def _variance(self, setting: Setting) -> Reading | None:
         if setting.variance == MODEL:
             return None
         if setting.variance == "jacobian":
             return Jacobian(self.seed)
         table = self.plan.tables.get(setting.variance)
-        return FixedVariance(setting.variance) if table is None else table
+        return READINGS[setting.variance]() if table is None else table
 
 
 def _kept(batches: Iterator[Levels | None], known: int, keep: Callable[[int, Levels], None]) -> Iterator[Levels | None]:

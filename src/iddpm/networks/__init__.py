@@ -1,6 +1,6 @@
-"""The paper's network: a U-Net over 1, 2 or 3 dimensions, and its variant that sees a low-resolution image."""
+"""The paper's network: a U-Net over 1, 2 or 3 dimensions, with conditions."""
 
+from iddpm.networks.inputs import NetworkInput
 from iddpm.networks.unet import UNet
-from iddpm.networks.upsampler import Upsampler
 
-__all__ = ["UNet", "Upsampler"]
+__all__ = ["NetworkInput", "UNet"]

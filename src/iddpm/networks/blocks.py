@@ -91,7 +91,7 @@ class Upsample(nn.Module):
 
 
 def recomputed(function: Callable[..., Tensor], active: bool, *inputs: Tensor) -> Tensor:
-    """function(*inputs), where `active` without keeping its activations for the backward pass."""
+    """Return function(*inputs); if `active`, without keeping its activations for the backward pass."""
     if not active:
         return function(*inputs)
     out: Tensor = checkpoint(function, *inputs, use_reentrant=False)

@@ -11,7 +11,7 @@ MAX_PERIOD = 10_000
 
 
 def sinusoidal_embedding(t: Tensor, size: int) -> Tensor:
-    """Cosines and sines of `t` (float `[batch]`) at geometric frequencies, 1 to 1 / 10,000: `[batch, size]`.
+    """Return cosines and sines of `t` (float `[batch]`) at geometric frequencies, 1 to 1 / 10,000: `[batch, size]`.
 
     All cosines come first, and an odd `size` ends in a zero: the order that the authors' weights know.
     """
@@ -25,7 +25,7 @@ def sinusoidal_embedding(t: Tensor, size: int) -> Tensor:
 class TimestepEmbedding(nn.Module):
     """The original timestep, scaled, as sinusoids through two layers: `[batch]` -> `[batch, size]`.
 
-    scale: what timesteps are multiplied with first. The authors' `rescale_timesteps` is 1000 / T, which shows the
+    scale: the factor of timesteps. The authors' `rescale_timesteps` is 1000 / T, which shows the
     network 0 ... 1000 whatever T; without it the scale is 1. This is the only place where timesteps are scaled.
     """
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 from iddpm.networks.attention import Attention
 from iddpm.networks.blocks import Downsample, ResidualBlock, Upsample
 from iddpm.networks.embedding import TimestepEmbedding
+from iddpm.networks.inputs import NetworkInput
 from iddpm.networks.layers import convolution, group_count, group_norm, zeroed
+
+NONE: Mapping[str, Tensor] = MappingProxyType({})
+"""No conditions."""
 
 
 class Stage(nn.Module):
-    """A few layers in a row, of which the residual blocks are told the embedding."""
+    """A few layers in a row; the residual blocks among them are given the embedding."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -32,7 +37,7 @@ class Stage(nn.Module):
 
 
 class Level(NamedTuple):
-    """What the blocks at one size of feature map are like: their width, and their heads where they attend."""
+    """The kind of the blocks at one size of feature map: their width, and their heads where they attend."""
 
     residual: Callable[[int, int], ResidualBlock]
     attention: Callable[[int, int], Attention]
@@ -40,7 +45,7 @@ class Level(NamedTuple):
     heads: int | None
 
     def layers(self, in_channels: int) -> list[nn.Module]:
-        """The layers of one block."""
+        """Return the layers of one block."""
         residual = self.residual(in_channels, self.width)
         return [residual] if self.heads is None else [residual, self.attention(self.width, self.heads)]
 
@@ -48,7 +53,7 @@ class Level(NamedTuple):
 def _encoder(
     stem: nn.Module, channels: int, levels: Sequence[Level], num_res_blocks: int, down: Callable[[int], nn.Module]
 ) -> tuple[nn.ModuleList, list[int]]:
-    """The way down, and the widths of the feature maps that it hands over to the way up."""
+    """Return the way down, and the widths of the feature maps that it hands over to the way up."""
     stages = nn.ModuleList([Stage(stem)])
     widths = [channels]
     for number, level in enumerate(levels):
@@ -64,7 +69,7 @@ def _encoder(
 def _decoder(
     levels: Sequence[Level], skipped: list[int], num_res_blocks: int, up: Callable[[int], nn.Module]
 ) -> nn.ModuleList:
-    """The way up: every stage reads the one before it beside a feature map from the way down."""
+    """Return the way up: every stage reads the one before it beside a feature map from the way down."""
     stages = nn.ModuleList()
     current = levels[-1].width
     for number, level in reversed(list(enumerate(levels))):
@@ -85,7 +90,7 @@ class UNet(nn.Module):
     attention_resolutions: widths of feature maps, in pixels along the last axis, at which attention is placed.
                            The innermost level has one in any case.
     num_heads_up:          heads on the way up, where they differ.
-    num_classes:           labels 0 ... num_classes - 1 condition the network, if given.
+    conditions:            how the network takes in what it is told beside x_t and t.
     norm_groups:           of channels that are normalised together, see `group_count`. The authors' networks have 32.
     convolutional_resampling: strided convolutions and convolutions after doubling; otherwise plain averaging and
                            repeating.
@@ -107,7 +112,7 @@ class UNet(nn.Module):
         attention_resolutions: Sequence[int] = (),
         num_heads: int = 4,
         num_heads_up: int | None = None,
-        num_classes: int | None = None,
+        conditions: Sequence[NetworkInput] = (),
         dropout: float = 0.0,
         scale_shift_norm: bool = True,
         norm_groups: int | None = None,
@@ -123,7 +128,7 @@ class UNet(nn.Module):
         self.size = tuple(size)
         self.strides = strides
         self.num_levels = len(channel_multipliers)
-        self.num_classes = num_classes
+        self.conditions = {condition.name: condition for condition in conditions}
         embedding_size = 4 * channels
         residual = partial(
             ResidualBlock,
@@ -141,8 +146,14 @@ class UNet(nn.Module):
         )
 
         self.time_embedding = TimestepEmbedding(channels, embedding_size, timestep_scale)
-        self.class_embedding = nn.Embedding(num_classes, embedding_size) if num_classes else None
-        stem = convolution(len(size), in_channels, channels)
+        self.embeddings: dict[str, str] = {}
+        for condition in conditions:
+            embedding = condition.embedding(embedding_size)
+            if embedding is not None:
+                self.embeddings[condition.name] = condition.module or f"{condition.name}_embedding"
+                self.add_module(self.embeddings[condition.name], embedding)
+        beside = sum(condition.channels for condition in conditions)
+        stem = convolution(len(size), in_channels + beside, channels)
         levels = [
             Level(residual, attention, width, heads[0] if size[-1] // 2**number in attention_resolutions else None)
             for number, width in enumerate(widths)
@@ -155,18 +166,19 @@ class UNet(nn.Module):
         self.norm_out = group_norm(widths[0], norm_groups)
         self.conv_out = zeroed(convolution(len(size), widths[0], out_channels))
 
-    def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
-        """The output at `x` `[batch, in, *size]` for original timesteps `t` and int64 `classes` `[batch]`.
+    def forward(self, x: Tensor, t: Tensor, conditions: Mapping[str, Tensor] = NONE) -> Tensor:
+        """Return the output at `x` `[batch, in, *size]` for original timesteps `t` and the conditions by name.
 
         `t` is `[batch]`, or `[1]` where the whole batch is at one timestep: its embedding is then computed once.
         """
-        self._check_input(x, classes)
+        self._check_input(x, conditions)
         embedding = self.time_embedding(t)
-        if self.class_embedding is not None:
-            embedding = embedding + self.class_embedding(classes)
+        for name, module in self.embeddings.items():
+            embedding = embedding + getattr(self, module)(conditions[name])
         embedding = F.silu(embedding)
+        beside = [c.beside(conditions[name], x) for name, c in self.conditions.items() if c.channels]
         skipped = []
-        h = x
+        h = torch.cat([x, *beside], dim=1) if beside else x
         for stage in self.encoder:
             h = stage(h, embedding)
             skipped.append(h)
@@ -176,15 +188,13 @@ class UNet(nn.Module):
         out: Tensor = self.conv_out(self.norm_out(h, silu=True))
         return out
 
-    def _check_input(self, x: Tensor, classes: Tensor | None) -> None:
+    def _check_input(self, x: Tensor, conditions: Mapping[str, Tensor]) -> None:
         if x.ndim != len(self.strides) + 2:
-            raise UserError(f"input: needs [batch, channels] and {len(self.strides)} axes, got {tuple(x.shape)}")
+            raise UserError(f"needs [batch, channels] and {len(self.strides)} axes, got {tuple(x.shape)}", field="x")
         _check_divisible(x.shape[2:], self.strides, self.num_levels)
-        if (classes is None) != (self.class_embedding is None):
-            has = "was made with" if self.num_classes else "was made without"
-            raise UserError(
-                f"classes: the network {has} classes, the call came {'without' if classes is None else 'with'}"
-            )
+        if conditions.keys() != self.conditions.keys():
+            made, given = (", ".join(names) or "none" for names in (self.conditions, conditions))
+            raise UserError(f"the network was made with {made}, and is given {given}", field="conditions")
 
 
 def _check_divisible(size: Sequence[int], strides: Sequence[int], num_levels: int) -> None:
@@ -192,8 +202,9 @@ def _check_divisible(size: Sequence[int], strides: Sequence[int], num_levels: in
         factor = stride ** (num_levels - 1)
         if length % factor or length < factor:
             raise UserError(
-                f"size: {'x'.join(map(str, size))} cannot be halved {num_levels - 1} times; every side must be a"
-                f" multiple of {factor}, or --network.channel-multipliers fewer"
+                f"{'x'.join(map(str, size))} cannot be halved {num_levels - 1} times",
+                field="data.size",
+                way=[f"make every side a multiple of {factor}, or ", Setting("network.channel_multipliers"), " fewer"],
             )
 
 
@@ -207,26 +218,30 @@ def _check_shape(
     norm_groups: int | None,
 ) -> None:
     if not 1 <= len(size) <= 3:
-        raise UserError(f"size: the network works in 1, 2 or 3 dimensions, got {len(size)}")
+        raise UserError("the network works in 1, 2 or 3 dimensions", field="data.dimensions", value=len(size))
     if not multipliers:
-        raise UserError("network.channel_multipliers: needs at least one level")
+        raise UserError("needs at least one level", field="network.channel_multipliers")
     _check_divisible(size, strides, len(multipliers))
     widths = [size[-1] // 2**level for level in range(len(multipliers))]
     for resolution in attention_resolutions:
         if resolution not in widths:
             raise UserError(
-                f"network.attention_resolutions: {resolution} is no width of a feature map;"
-                f" at size {size[-1]} and {len(widths)} levels there are {', '.join(map(str, widths))}"
+                f"{resolution} is not the width of a feature map",
+                field="network.attention_resolutions",
+                way=f"at size {size[-1]} and {len(widths)} levels there are {', '.join(map(str, widths))}",
             )
     smallest = math.prod(n // s ** (len(multipliers) - 1) for n, s in zip(size, strides, strict=True))
     innermost = multipliers[-1] * channels
     if smallest * innermost <= group_count(innermost, norm_groups):
         raise UserError(
-            f"network.channel_multipliers: {len(multipliers)} levels leave one position of {innermost} channels, which"
-            " normalisation would make zero; use fewer levels or more channels"
+            f"{len(multipliers)} levels leave one position of {innermost} channels, which normalisation makes zero",
+            field="network.channel_multipliers",
+            way="use fewer levels or more channels",
         )
     attending = [m * channels for m, w in zip(multipliers, widths, strict=True) if w in attention_resolutions]
     for width in [*attending, multipliers[-1] * channels]:
         for count in heads:
             if width % count:
-                raise UserError(f"network.num_heads: {count} heads do not divide {width} channels; use 1, 2 or 4")
+                raise UserError(
+                    f"{count} heads do not divide {width} channels", field="network.num_heads", way="use 1, 2 or 4"
+                )

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iddpm.data import Dataset
-from iddpm.data.dataset import Levels
-from iddpm.scoring.whole import Estimate
+from iddpm.data.scaling import Levels
+from iddpm.scoring.whole import Mean
 
 Probabilities = NDArray[np.float64]
 Keys = NDArray[np.int64]
@@ -27,7 +27,7 @@ class Baseline:
     """A model of counts: its name, and its bits/dim on held-out items."""
 
     name: str
-    bits: Estimate
+    bits: Mean
 
 
 def baselines(train: Dataset, validation: Dataset, count: int | None = None) -> list[Baseline]:
@@ -109,7 +109,7 @@ def _occurrences(known: Keys, asked: Keys) -> NDArray[np.float64]:
     return np.where(keys[position] == asked, counts[position], 0).astype(np.float64)
 
 
-def _bits(probabilities: Probabilities) -> Estimate:
+def _bits(probabilities: Probabilities) -> Mean:
     items = -np.log2(probabilities).mean(axis=1)
     error = float(items.std(ddof=1) / np.sqrt(len(items))) if len(items) > 1 else 0.0
-    return Estimate(float(items.mean()), error)
+    return Mean(float(items.mean()), error)

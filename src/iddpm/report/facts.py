@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iddpm.data import Splits, quantize
-from iddpm.data.dataset import Dataset, Levels
+from iddpm.data.dataset import Dataset
+from iddpm.data.scaling import Levels
 from iddpm.evaluation.metrics.neighbours import nearest
 from iddpm.files import replacing, write_json
 from iddpm.model import Model
+from iddpm.progress import Work
 from iddpm.report.baselines import baselines
 from iddpm.report.quality import judge, samples_needed
-from iddpm.sampling import SamplerOptions, sample_batches, sample_conditions
-from iddpm.scoring.whole import ScoreSum, score_batches
+from iddpm.sampling import SamplerOptions, given_from, sample_batches
+from iddpm.scoring.whole import ScoringOptions, scoring
 
 FORMAT = 2
 
@@ -77,19 +79,16 @@ def measure(
     samples: list[Levels] = []
     judged = samples_needed(splits, options.judged)
     count = max(options.samples, judged)
-    rounds = -(-count // batch_size) * len(model.diffusion.schedule)
     stream = sample_batches(
         model,
         count,
         SamplerOptions(),
         seed=options.seed,
-        **sample_conditions(model, splits.validation or splits.train, count),
+        given=given_from(model, splits.validation or splits.train, count),
         batch_size=batch_size,
     )
-    for done, batch in enumerate(stream, 1):
-        if batch is not None:
-            samples.append(quantize(batch, model.spec.levels))
-        yield Progress("sampling", done, rounds)
+    for work in stream:
+        samples.append(quantize((yield from _shown(work)), model.spec.levels))
     everything = np.concatenate(samples)
     drawn = everything[: options.samples]
     if judged:
@@ -132,18 +131,24 @@ def _subject(model: Model, options: ReportOptions) -> dict[str, Any]:
     }
 
 
+def _shown(work: Work[Any], detail: str = "") -> Generator[Progress, None, Any]:
+    """Tell how far the work is, and return its result."""
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as stop:
+            return stop.value
+        yield Progress(progress.what + detail, progress.done, progress.total)
+
+
 def _score(
     scores: list[dict[str, Any]], model: Model, data: Dataset, stride: str | None, count: int, batch_size: int
 ) -> Iterator[Progress]:
     diffusion = model.diffusion.strided(stride)
-    total = ScoreSum()
-    rounds = -(-count // batch_size) * len(diffusion.schedule)
-    work = score_batches(model, data, diffusion, count=count, seed=0, clip=True, batch_size=batch_size)
-    for done, bound in enumerate(work, 1):
-        if bound is not None:
-            total.add(bound)
-        yield Progress(f"scoring in {len(diffusion.schedule)} steps", done, rounds)
-    score = asdict(total.result(diffusion))
+    options = ScoringOptions(count, batch_size=batch_size)
+    score = asdict(
+        (yield from _shown(scoring(model, data, diffusion, options), f" in {len(diffusion.schedule)} steps"))
+    )
     del score["items"]
     scores.append(score)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iddpm.data import ArrayDataset, Dataset, Splits
-from iddpm.data.dataset import Levels
+from iddpm.data.scaling import Levels
 from iddpm.evaluation.features import ClassifierFeatures, FeatureNetwork
 from iddpm.evaluation.images import collect, images_of_data, result_of
 from iddpm.evaluation.scores import FEWEST, Scores, score_sets

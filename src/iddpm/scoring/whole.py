@@ -2,107 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from iddpm.data import Dataset, scale
-from iddpm.diffusion import Bound, Diffusion, SeededNoise, bound_terms, prior_bits
+from iddpm.data import Dataset
+from iddpm.diffusion import Bound, Diffusion, Reading, SeededNoise, bound_terms, prior_bits
+from iddpm.diffusion.process import Predict
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.diffusion.respacing import Stride
 from iddpm.diffusion.reverse import Clip
-from iddpm.diffusion.variances import VarianceChoice
 from iddpm.errors import UserError
 from iddpm.model import Model
+from iddpm.progress import Progress, Work, finish
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """The way items are scored.
+
+    count:   the first so many items; None takes all, each exactly once.
+    seed:    item i's noise comes from a generator seeded with (seed, i), so its score does not depend on its batch.
+    clip:    bound predictions of x_0 to [-1, 1], which is part of the model that is scored; see `diffusion.reverse`.
+    reading: another variance than the network was made with.
+    """
+
+    count: int | None = None
+    seed: int = 0
+    clip: Clip = True
+    reading: Reading | None = None
+    batch_size: int = 64
+
+    def rows(self, dataset: Dataset) -> int:
+        """Return the number of items to score; UserError for more than there are."""
+        total = len(dataset) if self.count is None else self.count
+        if not 0 < total <= len(dataset):
+            raise UserError(f"must be 1 ... {len(dataset)}, the items to score", field="count", value=total)
+        return total
+
+    def read(self, diffusion: Diffusion, predict: Predict) -> tuple[Diffusion, Predict]:
+        """Return the diffusion and the network with the variance that is scored."""
+        return (diffusion, predict) if self.reading is None else self.reading.apply(diffusion, predict, clip=self.clip)
 
 
 def score(
     model: Model,
     dataset: Dataset,
     *,
+    steps: Stride | None = None,
     count: int | None = None,
     seed: int = 0,
-    steps: Stride | None = None,
     clip: Clip = True,
-    variance: VarianceChoice | None = None,
+    reading: Reading | None = None,
     batch_size: int = 64,
-) -> Score:
-    """The bound in bits/dim on the first `count` items of a dataset (all for None), each counted once.
+) -> LikelihoodScore:
+    """Return the bound in bits/dim on a dataset.
 
-    steps: a stride; None takes the whole chain, which is the paper's figure. clip: bound predictions of x_0 to [-1, 1].
-    variance: another one than the network was made with.
+    steps: a stride; None takes the whole chain, which is the paper's figure. See `ScoringOptions` for the others.
     """
-    diffusion = model.diffusion.strided(steps)
-    total = ScoreSum()
-    work = score_batches(
-        model, dataset, diffusion, count=count, seed=seed, clip=clip, variance=variance, batch_size=batch_size
-    )
-    for bound in work:
-        if bound is not None:
-            total.add(bound)
-    return total.result(diffusion)
+    options = ScoringOptions(count, seed, clip, reading, batch_size)
+    return finish(scoring(model, dataset, model.diffusion.strided(steps), options))
 
 
-def score_batches(
-    model: Model,
-    dataset: Dataset,
-    diffusion: Diffusion,
-    *,
-    count: int | None,
-    seed: int,
-    clip: Clip,
-    variance: VarianceChoice | None = None,
-    batch_size: int,
-) -> Iterator[Bound | None]:
-    """The bound of one batch after another, each item once and in order, and None after every other step.
-
-    Item i's noise comes from a generator seeded with (seed, i), so its score does not depend on its batch.
-    """
+def scoring(model: Model, dataset: Dataset, diffusion: Diffusion, options: ScoringOptions) -> Work[LikelihoodScore]:
+    """Score a dataset on the chain of `diffusion`: work that returns the bound."""
     check_fits(model, dataset)
-    spec = dataset.spec
-    total = len(dataset) if count is None else count
-    if not 0 < total <= len(dataset):
-        raise UserError(f"count: must be 1 ... {len(dataset)}, the items to score, got {total}")
-    for start in range(0, total, batch_size):
-        rows = np.arange(start, min(start + batch_size, total))
-        x_0 = scale(dataset.items(rows), spec.levels).to(model.device)
-        known = model.conditions_of(x_0, model.labels_of(dataset, rows))
-        noise = SeededNoise([mixed_seed(seed, int(row)) for row in rows], spec.shape, model.device)
+    total, size, steps = options.rows(dataset), options.batch_size, len(diffusion.schedule)
+    sums, calls = _Sums(), -(-total // size) * steps
+    for number, start in enumerate(range(0, total, size)):
+        rows = np.arange(start, min(start + size, total))
+        x_0 = dataset.batch(rows).to(model.device)
+        predict = model.predict(model.conditions_from(x_0, dataset, rows))
+        noise = SeededNoise([mixed_seed(options.seed, int(row)) for row in rows], dataset.spec.shape, model.device)
         terms = []
-        chain, predict = diffusion, model.predict(**known)
-        if variance is not None:
-            chain, predict = variance.applied(chain, predict, clip=clip)
-        for term in bound_terms(chain, predict, x_0, noise, clip=clip):
+        chain, predict = options.read(diffusion, predict)
+        for term in bound_terms(chain, predict, x_0, noise, clip=options.clip):
             terms.append(term)
-            if term.position:
-                yield None
-        yield Bound.gathered(prior_bits(diffusion, x_0), terms)
+            yield Progress("scoring", number * steps + len(terms), calls)
+        sums.add(Bound.gathered(prior_bits(diffusion, x_0), terms))
+    return sums.score(diffusion)
 
 
 def check_fits(model: Model, dataset: Dataset) -> None:
-    """UserError for data that the model was not made for."""
+    """Raise UserError for data that the model was not made for."""
     spec = dataset.spec
     if spec.shape != model.spec.shape or spec.levels != model.spec.levels:
+        ours, theirs = (f"{'x'.join(map(str, each.shape))} in {each.levels} levels" for each in (model.spec, spec))
         raise UserError(
-            f"data: items of {'x'.join(map(str, spec.shape))} in {spec.levels} levels, and the model was made for"
-            f" {'x'.join(map(str, model.spec.shape))} in {model.spec.levels}; give data of"
-            " that kind"
+            f"items are {theirs}, and the model was made for {ours}", field="data.source", way="give data of that kind"
         )
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over items, and its standard error."""
+class Mean:
+    """A mean over items, and its standard error (0 for a single item)."""
 
     mean: float
     error: float
 
 
 @dataclass(frozen=True)
-class Score:
+class LikelihoodScore:
     """The bound on a dataset, in bits/dim.
 
     total = prior + kl + decoder, each a mean over items with its standard error (0 for a single item).
@@ -111,18 +113,18 @@ class Score:
     """
 
     count: int
-    total: Estimate
-    prior: Estimate
-    kl: Estimate
-    decoder: Estimate
+    total: Mean
+    prior: Mean
+    kl: Mean
+    decoder: Mean
     terms: list[float]
     term_errors: list[float]
     timesteps: list[int]
     items: list[float]
 
 
-class ScoreSum:
-    """Bounds of batches, summed on the CPU in float64. Of every item only its parts are kept, not its terms."""
+class _Sums:
+    """Bounds of batches, summed on the CPU in float64. For every item only its parts are kept, not its terms."""
 
     def __init__(self) -> None:
         self._parts: list[Tensor] = []
@@ -130,7 +132,7 @@ class ScoreSum:
         self._squares = torch.zeros(0, dtype=torch.float64)
 
     def add(self, bound: Bound) -> None:
-        """One more batch."""
+        """Add a batch."""
         terms = bound.terms.cpu().double()
         prior = bound.prior.cpu().double()
         self._parts.append(torch.stack([prior, terms[:, 1:].sum(dim=1), terms[:, 0]], dim=1))
@@ -139,20 +141,20 @@ class ScoreSum:
         self._terms += terms.sum(dim=0)
         self._squares += (terms**2).sum(dim=0)
 
-    def result(self, diffusion: Diffusion) -> Score:
-        """Means and standard errors over all items so far."""
+    def score(self, diffusion: Diffusion) -> LikelihoodScore:
+        """Return means and standard errors over all items so far."""
         parts = torch.cat(self._parts)
         prior, kl, decoder = parts.unbind(1)
         total = parts.sum(dim=1)
         count = len(total)
         means = self._terms / count
         variances = (self._squares / count - means**2).clamp(min=0) * (count / max(1, count - 1))
-        return Score(
+        return LikelihoodScore(
             count=count,
-            total=_estimate(total),
-            prior=_estimate(prior),
-            kl=_estimate(kl),
-            decoder=_estimate(decoder),
+            total=_mean(total),
+            prior=_mean(prior),
+            kl=_mean(kl),
+            decoder=_mean(decoder),
             terms=means.tolist(),
             term_errors=(variances / count).sqrt().tolist(),
             timesteps=diffusion.schedule.timesteps.tolist(),
@@ -160,6 +162,6 @@ class ScoreSum:
         )
 
 
-def _estimate(values: Tensor) -> Estimate:
+def _mean(values: Tensor) -> Mean:
     error = values.std().item() / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return Estimate(values.mean().item(), error)
+    return Mean(values.mean().item(), error)

@@ -7,24 +7,28 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from iddpm.checkpoints.run import RunDirectory, TrainingState
 from iddpm.config import Config
-from iddpm.data import Splits, scale
-from iddpm.data.dataset import Indices, Levels
+from iddpm.data import Splits
+from iddpm.data.dataset import Indices
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
 from iddpm.model import Model
 from iddpm.pictures import save_grid
-from iddpm.sampling import SamplerOptions, sample_batches, sample_conditions
-from iddpm.scoring.whole import Score, ScoreSum, score_batches
+from iddpm.progress import Work
+from iddpm.sampling import SamplerOptions, given_from, sample_batches
+from iddpm.scoring.whole import LikelihoodScore, ScoringOptions, scoring
 from iddpm.training.batches import Ahead, batch_indices
 from iddpm.training.processes import Processes
 from iddpm.training.records import Records, Window
 from iddpm.training.trainer import StepResult, Trainer, TrainingBatch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Validated:
     """The held-out data's bits/dim at `step`, with averaged weights."""
 
     step: int
-    score: Score
+    score: LikelihoodScore
 
 
 @dataclass(frozen=True)
@@ -193,18 +197,16 @@ class Session:
 
     def _next_batch(self) -> TrainingBatch:
         data = self.splits.train
-        indices, items = self._ahead.take(self.trainer.step)
-        x_0 = scale(items, data.spec.levels)
+        rows, x_0 = self._ahead.take(self.trainer.step)
         if self.config.data.flip:
             x_0 = self._flipped(x_0)
-        labels = data.labels(indices) if self.config.network.classes else None
-        return self.trainer.draw(x_0, None if labels is None else torch.from_numpy(labels))
+        return self.trainer.draw(x_0, self.trainer.model.conditions_from(x_0, data, rows))
 
-    def _items(self, step: int) -> tuple[Indices, Levels]:
+    def _items(self, step: int) -> tuple[Indices, torch.Tensor]:
         """What this process trains on at a step: which items, and the items."""
         training, data = self.config.training, self.splits.train
-        indices = batch_indices(step, training.batch_size, len(data), training.seed)[self._mine]
-        return indices, data.items(indices)
+        rows = batch_indices(step, training.batch_size, len(data), training.seed)[self._mine]
+        return rows, data.batch(rows)
 
     def _flipped(self, x_0: torch.Tensor) -> torch.Tensor:
         generator = np.random.default_rng(mixed_seed(self.config.training.seed, self.trainer.step, 4))
@@ -276,14 +278,8 @@ class Session:
         model = self.trainer.averaged_model()
         diffusion = model.diffusion.strided(training.validate_steps)
         count, size = min(training.validate_count, len(data)), self._evaluation_batch
-        total = ScoreSum()
-        work = score_batches(model, data, diffusion, count=count, seed=0, clip=True, batch_size=size)
-        batches = -(-count // size)
-        for done, bound in enumerate(work, 1):
-            if bound is not None:
-                total.add(bound)
-            yield Working("validating", done, batches * len(diffusion.schedule))
-        score = total.result(diffusion)
+        work = scoring(model, data, diffusion, ScoringOptions(count, batch_size=size))
+        score = yield from self._working("validating", work)
         record = {
             "step": step,
             "validation_bits": score.total.mean,
@@ -294,17 +290,25 @@ class Session:
         self.records.append(record)
         yield Validated(step, score)
 
+    def _working(self, what: str, work: Work[T]) -> Generator[Working, None, T]:
+        """Tell how far the work is, and return its result."""
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            yield Working(what, progress.done, progress.total)
+
     def _sample(self, step: int, model: Model, path: Path) -> Iterator[Event]:
         training = self.config.training
         count, size = training.sample_count, self._evaluation_batch
-        conditions = sample_conditions(model, self.splits.validation or self.splits.train, count)
+        given = given_from(model, self.splits.validation or self.splits.train, count)
         options = SamplerOptions(training.sample_steps)
-        steps = len(model.diffusion.strided(training.sample_steps).schedule)
         samples = []
-        for done, batch in enumerate(sample_batches(model, count, options, **conditions, batch_size=size), 1):
-            if batch is not None:
-                samples.append(batch.cpu())
-            yield Working("sampling", done, -(-count // size) * steps)
+        for work in sample_batches(model, count, options, given=given, batch_size=size):
+            batch = yield from self._working("sampling", work)
+            samples.append(batch.cpu())
         save_grid(path, torch.cat(samples), self.splits.spec.levels)
         yield WroteSamples(step, path)
 

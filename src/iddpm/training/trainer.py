@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from iddpm.acceleration import chosen_precision, compile_network, computing_in, is_worth_compiling, set_up
 from iddpm.build import build_objective, build_timestep_sampler
+from iddpm.conditions import Conditions
 from iddpm.config import Config, DatasetSpec
 from iddpm.diffusion import Losses, diffuse
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import DivergedError
-from iddpm.model import Model, conditions_of
-from iddpm.networks import Upsampler
+from iddpm.model import Model
+from iddpm.networks.unet import NONE
 from iddpm.training.averages import Averages
 from iddpm.training.processes import Processes
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """This process's rows of a batch, on the model's device: data in [-1, 1], steps and their weights, and noise."""
+    """This process's rows of a batch, on the model's device: data in [-1, 1], noise, steps, weights, conditions."""
 
     x_0: Tensor
     noise: Tensor
     t: Tensor
     weights: Tensor
-    labels: Tensor | None = None
+    conditions: Conditions = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Trainer:
         self.device = torch.device(device)
         self.processes = processes or Processes()
         torch.manual_seed(config.training.seed)
-        self.model = Model.fresh(config, spec).to(self.device)
+        self.model = Model.from_config(config, spec).to(self.device)
         self.network = self.model.network
         self.precision = chosen_precision(config.training.precision, self.device, training=True)
         set_up(self.device, self.precision)
@@ -99,7 +100,7 @@ class Trainer:
         if self.processes.count > 1:
             self._replica = nn.parallel.DistributedDataParallel(self.network)
 
-    def draw(self, x_0: Tensor, labels: Tensor | None) -> TrainingBatch:
+    def draw(self, x_0: Tensor, conditions: Conditions = NONE) -> TrainingBatch:
         """The coming step's timesteps and noise for this process's rows `x_0`.
 
         They are drawn for the whole batch from (seed, step), so they do not depend on how many processes share it.
@@ -114,7 +115,7 @@ class Trainer:
             self._there(noise[mine]),
             self._there(drawn.t[mine]),
             self._there(drawn.weights[mine]),
-            None if labels is None else self._there(labels),
+            {name: self._there(values) for name, values in conditions.items()},
         )
 
     def _there(self, rows: Tensor) -> Tensor:
@@ -202,12 +203,9 @@ class Trainer:
         x_0, noise, t = batch.x_0[part], batch.noise[part], batch.t[part]
         step = self.diffusion.schedule.at(t, x_0)
         x_t = diffuse(step, x_0, noise)
-        labels = None if batch.labels is None else batch.labels[part]
-        conditions = conditions_of(self.config, x_0, labels)
-        if not isinstance(self.network, Upsampler):
-            conditions.pop("low_resolution")
+        conditions = {name: values[part] for name, values in batch.conditions.items()}
         with computing_in(self.precision, self.device):
-            output = self._replica(x_t, t, **conditions)
+            output = self._replica(x_t, t, conditions) if conditions else self._replica(x_t, t)
         return self.objective(self.diffusion, output.float(), x_0, x_t, t, noise)
 
     def _diagnose(self, batch: TrainingBatch, what: str, losses: Tensor, t: Tensor) -> None:
@@ -225,7 +223,7 @@ class Trainer:
 
     def _copy(self, state: Mapping[str, Tensor], weights: str) -> Model:
         with torch.random.fork_rng(devices=[]):
-            model = Model.fresh(self.config, self.spec)
+            model = Model.from_config(self.config, self.spec)
         model.network.load_state_dict(state)
         model.step, model.weights = self.step, weights
         return model.to(self.device)

@@ -12,8 +12,8 @@ import tyro
 from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.commands.train import starting_point
 from iddpm.cli.progress import duration, say
-from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
+from iddpm.names import Compile, Precision
 from iddpm.presets import PRESETS
 
 if TYPE_CHECKING:

@@ -191,15 +191,16 @@ def _samples(arguments: EvaluateArguments, reference: Side, data: NamedData | No
 def _drawn(arguments: EvaluateArguments, most: int, data: NamedData | None) -> ImageSet:
     """Samples of a model, drawn when they are looked at."""
     from iddpm.evaluation.images import MOST_SAMPLES, images_of_model
-    from iddpm.sampling import sample_conditions
+    from iddpm.networks.unet import NONE
+    from iddpm.sampling import given_from
 
     drawing = arguments.drawing
     model = drawing.load(arguments.samples)
     count = arguments.count or min(most, MOST_SAMPLES)
-    conditions = None
-    if model.config.network.low_resolution is not None:
+    given = NONE
+    if any(condition.needs_data for condition in model.conditions.values()):
         data = data or open_named(arguments.samples, "samples", arguments.reading, "train")
-        conditions = sample_conditions(model, data.dataset, count)
+        given = given_from(model, data.dataset, count)
     options = drawing.options(model, arguments.samples)
     calls = -(-count // drawing.batch_size) * len(model.diffusion.strided(options.steps).schedule)
     model.accelerate(calls=calls, precision=drawing.precision, compile=drawing.compile, tell=say)
@@ -209,7 +210,7 @@ def _drawn(arguments: EvaluateArguments, most: int, data: NamedData | None) -> I
         {"source": arguments.samples},
         count=count,
         seed=drawing.seed,
-        conditions=conditions,
+        given=given,
         batch_size=drawing.batch_size,
     )
 

@@ -13,15 +13,15 @@ import tyro
 from iddpm.cli.arguments import check_least, parsed, settings_as
 from iddpm.cli.chains import StrideName, VarianceName, chosen_clip, chosen_steps, chosen_variance, told_steps
 from iddpm.cli.models import load_for_use
-from iddpm.cli.progress import ProgressLine, counted, say
-from iddpm.config import Compile, Precision
+from iddpm.cli.progress import counted, say, show
 from iddpm.errors import Setting, UserError
+from iddpm.names import Compile, Precision
 
 if TYPE_CHECKING:
     from iddpm.data import Dataset
+    from iddpm.diffusion.readings import Reading
     from iddpm.diffusion.respacing import Stride
     from iddpm.diffusion.reverse import Clip
-    from iddpm.diffusion.variances import VarianceChoice
     from iddpm.model import Model
 
 
@@ -86,28 +86,14 @@ def _run(arguments: NllArguments) -> int:
     if arguments.error is not None:
         return _estimate(arguments, model, data, name, steps, clip, variance)
 
-    from iddpm.scoring.whole import ScoreSum, score_batches
+    from iddpm.scoring.whole import ScoringOptions, scoring
 
     count = len(data) if arguments.count is None else arguments.count
-    work = score_batches(
-        model,
-        data,
-        diffusion,
-        count=count,
-        seed=arguments.seed,
-        clip=clip,
-        variance=variance,
-        batch_size=arguments.batch_size,
-    )
-    total = ScoreSum()
+    options = ScoringOptions(count, arguments.seed, clip, variance, arguments.batch_size)
+    work = scoring(model, data, diffusion, options)
     calls = -(-count // arguments.batch_size) * len(diffusion.schedule)
     model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
-    with ProgressLine("scoring", calls) as line:
-        for done, bound in enumerate(work, 1):
-            if bound is not None:
-                total.add(bound)
-            line.update(done)
-    score = total.result(diffusion)
+    score = show(work)
     if arguments.json:
         facts = {
             "data": name,
@@ -136,10 +122,11 @@ def _estimate(
     name: str,
     stride: Stride | None,
     clip: Clip,
-    variance: VarianceChoice | None,
+    variance: Reading | None,
 ) -> int:
     """What `--error` asks for."""
-    from iddpm.scoring.budget import estimate_bound, least_evaluations
+    from iddpm.scoring.budget import estimating, least_evaluations
+    from iddpm.scoring.whole import ScoringOptions
 
     assert arguments.error is not None
     if not 0 < arguments.error < math.inf:
@@ -151,20 +138,8 @@ def _estimate(
         whole = f"the whole bound of {counted(items, 'item')} in {counted(steps, 'step')}"
         raise UserError(f"{whole} takes less", field="error", way="leave it out")
     model.accelerate(calls=100, precision=arguments.precision, compile=arguments.compile, tell=say)
-    work = estimate_bound(
-        model,
-        data,
-        diffusion,
-        error=arguments.error,
-        count=arguments.count,
-        seed=arguments.seed,
-        clip=clip,
-        variance=variance,
-        batch_size=arguments.batch_size,
-    )
-    with ProgressLine("estimating", 1) as line:
-        for found in work:
-            line.note(f"{found.mean:.4f} +- {found.half_width:.4f} after {found.evaluations} evaluations")
+    options = ScoringOptions(arguments.count, arguments.seed, clip, variance, arguments.batch_size)
+    found = show(estimating(model, data, diffusion, options, error=arguments.error))
     if found.half_width > arguments.error:
         say(f"nll: within {found.half_width:.4f}; more would take as long as the whole bound (leave --error out)")
     if arguments.json:

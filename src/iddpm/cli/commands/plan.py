@@ -16,9 +16,9 @@ from iddpm.cli.chains import chosen_clip, plan_path
 from iddpm.cli.data_flags import open_with_progress
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, counted, say
-from iddpm.config import Compile, Precision
 from iddpm.errors import Setting, UserError
 from iddpm.files import check_place, locked
+from iddpm.names import Compile, Precision
 
 if TYPE_CHECKING:
     from iddpm.data import Dataset

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.model_flags import DrawingArguments
-from iddpm.cli.progress import ProgressLine, say
-from iddpm.errors import Setting, UserError
+from iddpm.cli.progress import ProgressStages, say, show
+from iddpm.errors import UserError
+from iddpm.names import CONDITIONS
+from iddpm.progress import finish
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from iddpm.data import Dataset
     from iddpm.model import Model
     from iddpm.sampling import SamplerOptions
 
@@ -57,8 +55,8 @@ def _run(arguments: SampleArguments) -> int:
 
     model = arguments.load(arguments.model)
     check_out(Path(arguments.out), model.spec)
-    to_enlarge = _to_enlarge(model, arguments)
-    classes = _classes(model, arguments, to_enlarge)
+    given = _given(model, arguments)
+    model.conditions_for(given, arguments.count)
 
     options = arguments.options(model, arguments.model)
     diffusion = model.diffusion.strided(options.steps)
@@ -66,20 +64,13 @@ def _run(arguments: SampleArguments) -> int:
     total = batches * len(diffusion.schedule)
     model.accelerate(calls=total, precision=arguments.precision, compile=arguments.compile, tell=say)
     stream = sample_batches(
-        model,
-        arguments.count,
-        options,
-        seed=arguments.seed,
-        classes=classes,
-        low_resolution=None if to_enlarge is None else partial(_scaled_rows, to_enlarge),
-        batch_size=arguments.batch_size,
+        model, arguments.count, options, seed=arguments.seed, given=given, batch_size=arguments.batch_size
     )
-    with open_writer(Path(arguments.out), model.spec, arguments.count, classes) as writer:
-        with ProgressLine("sampling", total) as line:
-            for done, batch in enumerate(stream, 1):
-                if batch is not None:
-                    writer.write(batch)
-                line.update(done)
+    labels = _labels(model, given, arguments.count)
+    with open_writer(Path(arguments.out), model.spec, arguments.count, labels) as writer:
+        with ProgressStages() as stages:
+            for work in stream:
+                writer.write(finish(work, lambda p: stages.update(p.what, p.done, p.total)))
     _print_result(arguments, model, options, diffusion.schedule.timesteps.tolist())
     return 0
 
@@ -101,57 +92,30 @@ def _print_result(arguments: SampleArguments, model: Model, options: SamplerOpti
         print(arguments.out)
 
 
-def _classes(model: Model, arguments: SampleArguments, to_enlarge: Dataset | None) -> list[int] | None:
-    names = model.spec.class_names
-    if arguments.label is None:
-        if model.network.num_classes is None:
-            return None
-        if to_enlarge is not None:
-            import numpy as np
+def _given(model: Model, arguments: SampleArguments) -> dict[str, Any]:
+    """Return the conditions that were given, as the model's conditions read them."""
+    texts = {"classes": arguments.label, "low_resolution": arguments.low_resolution}
+    given: dict[str, Any] = {}
+    for name, text in texts.items():
+        if text is not None:
+            if name not in model.conditions:
+                field = CONDITIONS.fact(name, "flag", name)
+                raise UserError(f"{arguments.model} was trained without it", field=field, way="leave it out")
+            given[name] = show(model.conditions[name].read(text, arguments.count))
+    dataset = next((value for value in given.values() if hasattr(value, "labels")), None)
+    if dataset is not None and arguments.count <= len(dataset):
+        import numpy as np
 
-            labels = model.labels_of(to_enlarge, np.arange(arguments.count))
-            return None if labels is None else labels.tolist()
-        return [i % len(names) for i in range(arguments.count)]
-    if model.network.num_classes is None:
-        raise UserError(f"{arguments.model} knows no classes", field="label", way="leave it out")
-    if arguments.label in names:
-        return [names.index(arguments.label)] * arguments.count
-    if arguments.label.isdecimal() and int(arguments.label) < len(names):
-        return [int(arguments.label)] * arguments.count
-    known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    way = f"use a name, or a number 0 ... {len(names) - 1}"
-    raise UserError(f'"{arguments.label}" is none of {known}', field="label", way=way)
+        rows = np.arange(arguments.count)
+        for name, condition in model.conditions.items():
+            if name not in given:
+                given[name] = condition.from_data(dataset.batch(rows), dataset, rows)
+    return given
 
 
-def _to_enlarge(model: Model, arguments: SampleArguments) -> Dataset | None:
-    """The images that an upsampler is to enlarge, in the size, channels and levels that it was trained on."""
-    low = model.config.network.low_resolution
-    if arguments.low_resolution is None:
+def _labels(model: Model, given: dict[str, Any], count: int) -> list[int] | None:
+    """Return the label of every sample, for models with classes."""
+    if "classes" not in model.conditions:
         return None
-    if low is None:
-        raise UserError(f"{arguments.model} is no upsampler", field="low_resolution", way="leave it out")
-
-    from iddpm.cli.data_flags import open_with_progress
-
-    is_array = arguments.low_resolution.startswith(("npz:", "npy:"))
-    settings = {
-        "source": arguments.low_resolution,
-        "size": low,
-        "channels": model.spec.channels if model.spec.channels in (1, 3) else None,
-        "levels": model.spec.levels if is_array else None,
-        "num_classes": None,
-        "validation": 0.0,
-    }
-    data = open_with_progress(model.config.data.model_copy(update=settings)).train
-    if len(data) < arguments.count:
-        what = f"{arguments.count}, and {arguments.low_resolution} holds {len(data)} images"
-        raise UserError(what, field="count", way=["use ", Setting("count", len(data))])
-    return data
-
-
-def _scaled_rows(data: Dataset, rows: range) -> Tensor:
-    import numpy as np
-
-    from iddpm.data import scale
-
-    return scale(data.items(np.array(rows)), data.spec.levels)
+    labels: list[int] = model.conditions["classes"].for_samples(given.get("classes"), count)(range(count)).tolist()
+    return labels

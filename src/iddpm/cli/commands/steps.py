@@ -19,10 +19,10 @@ from iddpm.cli.data_flags import NamedData, ReadingArguments, is_run, open_named
 from iddpm.cli.feature_flags import Features, network_for, network_of
 from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import ProgressLine, ProgressStages, counted, say
-from iddpm.config import Compile, Precision
 from iddpm.errors import UserError
 from iddpm.few_steps.kept import KeptStudy
 from iddpm.files import check_place, locked
+from iddpm.names import Compile, Precision
 
 if TYPE_CHECKING:
     from iddpm.config import DatasetSpec
@@ -148,7 +148,7 @@ def _study(arguments: StepsArguments) -> tuple[Study, list[Setting]]:
     from iddpm.data.dataset import Rows
     from iddpm.evaluation.scores import check_count
     from iddpm.few_steps.study import Study, settings
-    from iddpm.sampling import sample_conditions
+    from iddpm.sampling import given_from
 
     if not is_run(arguments.model):
         raise UserError(f"{arguments.model} is no run", field="model", way="give the folder that iddpm train made")
@@ -180,8 +180,8 @@ def _study(arguments: StepsArguments) -> tuple[Study, list[Setting]]:
         say(f"steps: {items - fresh} of the {items} items were planned on, which flatters planned steps; plan on fewer")
     scored = Rows(held_out, np.arange(len(held_out) - items, len(held_out)))
     network, real = _reference(arguments, data, model.spec)
-    conditions = sample_conditions(model, data.dataset, count)
-    study = Study(model, plan, network, real, scored, count, arguments.seed, arguments.batch_size, conditions)
+    given = given_from(model, data.dataset, count)
+    study = Study(model, plan, network, real, scored, count, arguments.seed, arguments.batch_size, given)
     return study, wanted
 
 

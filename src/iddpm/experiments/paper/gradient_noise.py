@@ -13,9 +13,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from iddpm.build import TIMESTEP_SAMPLERS, build_objective
+from iddpm.build import build_objective
 from iddpm.config import Config
-from iddpm.data import scale as scaled
 from iddpm.diffusion import LossSecondMoment, TimestepSampler, diffuse
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.experiments.data import opened
@@ -37,6 +36,7 @@ from iddpm.experiments.names import ScaleName
 from iddpm.experiments.scales import ObjectiveName, Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
 from iddpm.model import Model
+from iddpm.names import TIMESTEP_SAMPLERS
 from iddpm.training.records import Records
 
 Timesteps = Literal["uniform", "low_discrepancy", "importance"]
@@ -226,16 +226,16 @@ class _Gradients:
 
     def _losses(self) -> tuple[Tensor, Tensor, Tensor]:
         """Steps, losses and weights of one more batch."""
-        model, spec = self._model, self._model.spec
+        model = self._model
         generator = torch.Generator().manual_seed(mixed_seed(self._seed, self._drawn))
         rows = torch.randint(len(self._data), (self._size,), generator=generator).numpy().astype(np.int64)
         self._drawn += 1
-        x_0 = scaled(self._data.items(rows), spec.levels).to(model.device)
+        x_0 = self._data.batch(rows).to(model.device)
         drawn = self._sampler.draw(self._size, generator)
         t = drawn.t.to(model.device)
         noise = torch.randn(x_0.shape, generator=generator).to(model.device)
         x_t = diffuse(model.diffusion.schedule.at(t, x_0), x_0, noise)
-        output = model.predict(**model.conditions_of(x_0, model.labels_of(self._data, rows)))(x_t, t)
+        output = model.predict(model.conditions_from(x_0, self._data, rows))(x_t, t)
         losses = self._objective(model.diffusion, output, x_0, x_t, t, noise)
         return t, losses.total, drawn.weights.to(model.device)
 

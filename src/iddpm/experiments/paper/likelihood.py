@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from iddpm.acceleration import choose_device
 from iddpm.config import DataConfig, DatasetSpec
-from iddpm.data.dataset import Levels
+from iddpm.data.scaling import Levels
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.experiments.data import images_spec, opened, spec_of
 from iddpm.experiments.diffusion_run import DiffusionRun

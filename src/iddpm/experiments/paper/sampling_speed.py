@@ -13,14 +13,13 @@ from iddpm.experiments.names import ScaleName
 from iddpm.experiments.paper.ablation import cell
 from iddpm.experiments.scales import ObjectiveName, Scale
 from iddpm.experiments.verdicts import lower, mean_and_error, over_settings, plus_minus
-from iddpm.sampling import SamplerName
 
 COUNTS: dict[ScaleName, tuple[int, ...]] = {
     "tiny": (5, 10, 25, 50, 100, 250),
     "small": (10, 25, 50, 100, 250, 1000),
     "paper": (25, 50, 100, 200, 400, 1000, 4000),
 }
-CURVES: dict[str, tuple[ObjectiveName, SamplerName, str | None]] = {
+CURVES: dict[str, tuple[ObjectiveName, str, str | None]] = {
     "L_simple, smaller variance": ("L_simple", "ancestral", "fixed_small"),
     "L_simple, larger variance": ("L_simple", "ancestral", "fixed_large"),
     "L_simple, DDIM": ("L_simple", "ddim", None),

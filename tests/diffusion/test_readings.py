@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from iddpm.diffusion import Diffusion, Parameterization, bits_per_dim, cosine_schedule
+from iddpm.diffusion.readings import ErrorTable, ExpectedError, Jacobian
 from iddpm.diffusion.reverse import bounded, reverse_step
-from iddpm.diffusion.variances import ErrorTable, ExpectedError, FixedVariance, Jacobian
+from iddpm.names import READINGS
 
 SIGMA, STEPS = 0.3, 100
 SCHEDULE = cosine_schedule(STEPS)
@@ -38,7 +39,7 @@ def chain(stride: str = "10") -> Diffusion:
 
 @pytest.mark.parametrize("stride", ["1", "10", "100"])
 def test_expected_errors_give_the_exact_reverse_process(stride: str) -> None:
-    diffusion, predict = table().applied(chain(stride), optimal, clip=True)
+    diffusion, predict = table().apply(chain(stride), optimal, clip=True)
     x = torch.randn(4, 1, 3, 3)
     for position in range(1, len(diffusion.schedule)):
         step = diffusion.schedule.at_position(position, x)
@@ -53,7 +54,7 @@ def test_expected_errors_give_the_exact_reverse_process(stride: str) -> None:
 
 
 def test_the_first_step_has_the_decoders_variance() -> None:
-    diffusion, predict = table().applied(chain(), optimal, clip=True)
+    diffusion, predict = table().apply(chain(), optimal, clip=True)
     x = torch.randn(2, 1, 3, 3)
     step, output = diffusion.schedule.at_position(0, x), predict(x, diffusion.schedule.timestep(0, x.device))
     variance = reverse_step(step, diffusion.parameterization, output, x, clip=False).distribution.log_variance.exp()
@@ -71,14 +72,14 @@ def test_calibrated_errors_are_looked_up_by_what_the_network_says() -> None:
     errors = torch.arange(1.0, 129.0).repeat(STEPS, 1)
     calibrated = ErrorTable("calibrated", torch.arange(STEPS), errors, errors)
     part = torch.linspace(-3.5, 3.5, 9).reshape(1, 1, 3, 3)  # fractions -1.25 ... 2.25 of a range of -1 ... 2
-    _, predict = calibrated.applied(chain(), lambda x, t: torch.cat([x, part], dim=1), clip=True)
+    _, predict = calibrated.apply(chain(), lambda x, t: torch.cat([x, part], dim=1), clip=True)
     found = predict(torch.zeros(1, 1, 3, 3), chain().schedule.timestep(3, torch.device("cpu")))[:, 1:].flatten()
     wanted = (((part.flatten() + 1) / 2 + 1) * 128 / 3).floor().clamp(0, 127) + 1
     assert torch.allclose(found, wanted)
 
 
 def test_the_jacobian_of_the_optimal_prediction_is_the_spread() -> None:
-    diffusion, predict = Jacobian().applied(chain(), optimal, clip=False)
+    diffusion, predict = Jacobian().apply(chain(), optimal, clip=False)
     assert isinstance(diffusion.parameterization.variance, ExpectedError)
     x = torch.randn(4, 1, 3, 3, dtype=torch.float64)
     for position in (0, 4, 9):
@@ -90,7 +91,7 @@ def test_the_jacobian_of_the_optimal_prediction_is_the_spread() -> None:
 
 @pytest.mark.parametrize("name", ["fixed_small", "fixed_large"])
 def test_fixed_variances_leave_the_networks_word_out(name: str) -> None:
-    diffusion, predict = FixedVariance(name).applied(chain(), optimal, clip=True)
+    diffusion, predict = READINGS[name]().apply(chain(), optimal, clip=True)
     x_0 = (torch.randn(4, 1, 3, 3) * SIGMA).clamp(-1, 1)
     bound = bits_per_dim(diffusion, predict, x_0, lambda: torch.randn(4, 1, 3, 3))
     assert torch.isfinite(bound.total).all()
