@@ -214,7 +214,7 @@ def test_records_survive_a_line_that_was_cut_short(tmp_path: Path) -> None:
 def test_an_unknown_device_is_refused() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     for name in ("gpu", "cuda:97"):
-        with pytest.raises(UserError, match="not to be had"):
+        with pytest.raises(UserError, match="is not available"):
             choose_device(name)
 
 

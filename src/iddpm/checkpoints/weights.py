@@ -125,7 +125,9 @@ def _assembled(state: Mapping[str, Tensor], description: Description, path: Path
                 f"{path}: tensor {name} is {given.get(name, 'missing')}, its configuration makes it"
                 f" {expected.get(name, 'unknown')}; the two do not belong together"
             )
-    network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    # Copies are aligned in memory: where a file's tensors lie would otherwise decide on last digits.
+    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
+    network.load_state_dict(copies, assign=True)
     return Model(
         network,
         build_diffusion(description.config, description.spec),
