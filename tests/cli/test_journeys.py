@@ -235,7 +235,7 @@ BAD = {
     "no such choice": (["train", "digits", "--objective.kind", "best"], "--objective.kind"),
     "two that disagree": (["train", "digits", "--diffusion.variance", "fixed_small"], "objective.kind: hybrid"),
     "simple with learned": (["train", "digits", "--objective.kind", "simple"], "objective.kind: simple"),
-    "attention": (["train", "digits", "--network.attention-resolutions", "3"], "3 is no width"),
+    "attention": (["train", "digits", "--network.attention-resolutions", "3"], "3 is not the width"),
     "batch": (["train", "digits", "--training.batch-size", "5000"], "more than the 1497 training items"),
     "size": (["train", "digits", "--network.channel-multipliers", *"11111"], "multiple of 16"),
     "source": (["train", "digits", "--data.source", "folder:nowhere"], "nowhere does not exist"),
