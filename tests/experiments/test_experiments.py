@@ -15,8 +15,9 @@ from PIL import Image
 
 from iddpm.build import build_network
 from iddpm.checkpoints.run import RunDirectory
-from iddpm.cli.commands import reproduce
+from iddpm.cli.commands.reproduce import ReproduceArguments
 from iddpm.cli.main import main
+from iddpm.cli.work import reproduce
 from iddpm.config import Config, DataConfig, NetworkConfig
 from iddpm.errors import DivergedError
 from iddpm.experiments import measures
@@ -147,13 +148,13 @@ def test_names_are_those_of_the_catalogue() -> None:
 @pytest.mark.parametrize("scale", [tiny(), small(), paper()])
 def test_a_printed_command_makes_the_very_run(scale: Scale) -> None:
     from iddpm.cli.arguments import parse
-    from iddpm.cli.commands.train import TrainArguments, starting_point
+    from iddpm.cli.commands.train import TrainArguments, start_of
 
     for objective in ("L_simple", "L_vlb"):
         config = varied(scale.base, schedule="linear", objective=objective, seed=3)  # type: ignore[arg-type]
         for each in (config, scale.classes):
             start = "digits" if each.data.source == "digits" else "cifar10"
-            default, where = starting_point(start)
+            default, where, _ = start_of(start)
             values = {name: getattr(default, name) for name in Config.model_fields}
             words = flags(each, start)
             told = parse(
@@ -367,13 +368,13 @@ def test_helpers_work_and_conclude_nothing(
 
 
 def test_a_page_names_the_command_that_makes_it() -> None:
-    asked = reproduce.ReproduceArguments(
+    asked = ReproduceArguments(
         name="all", seeds=2, data="zip:a b.zip", size=16, samples=("x", "y"), jobs=1, runs="r", out="o", json=True
     )
     command = "iddpm reproduce steps --seeds 2 --data 'zip:a b.zip' --size 16"
     assert reproduce._command(asked, "steps") == command
     assert reproduce._command(asked, "coverage") == f"{command} --samples x y".replace("steps", "coverage")
-    assert reproduce._command(reproduce.ReproduceArguments(name="steps"), "steps") == "iddpm reproduce steps"
+    assert reproduce._command(ReproduceArguments(name="steps"), "steps") == "iddpm reproduce steps"
 
 
 def test_commands_for_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

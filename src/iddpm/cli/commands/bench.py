@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from iddpm.cli.arguments import check_least, parsed
-from iddpm.cli.commands.train import starting_point
+from iddpm.cli.commands.train import start_of
 from iddpm.cli.progress import duration, say
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 from iddpm.names import Compile, Precision
 from iddpm.presets import PRESETS
 
@@ -54,10 +54,11 @@ def _run(arguments: BenchArguments) -> int:
     check_least(arguments, batch_size=1)
     if not 0 < arguments.seconds <= 3600:
         raise UserError("must be more than 0 and at most 3600", field="seconds", value=arguments.seconds)
-    config, _ = starting_point(arguments.what)
-    spec = config.data.expected_spec()
+    config, _, spec = start_of(arguments.what)
+    spec = spec or config.data.expected_spec()
     if spec is None:
-        raise UserError(f"{arguments.what}: does not state data.size and data.channels, which the speed depends on")
+        way = ("use a run, whose data is known, or a configuration with ", Setting("data.size"), " and data.channels")
+        raise UserError(f"{arguments.what}: does not state the size of its data", way=way)
 
     import torch
 
