@@ -29,7 +29,7 @@ from iddpm.config import Config
 from iddpm.data import open_source
 from iddpm.data.dataset import Rows
 from iddpm.data.places import Places
-from iddpm.data.scikit import Crops
+from iddpm.data.sources.photos import Crops
 from iddpm.diffusion.planning import JumpStatistics
 from iddpm.diffusion.respacing import kept_timesteps
 from iddpm.errors import UserError

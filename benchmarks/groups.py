@@ -47,7 +47,7 @@ def picture(store: Store, cells: list[Cell]) -> Image.Image:
         assert isinstance(each.subject, DiffusionRun)
         model = each.subject.model(store.folder(each.subject))
         images = sample(model, 64, seed=0, steps="100")
-        sheets.append(grid(quantize(images, model.spec.levels), model.spec.levels))
+        sheets.append(grid(quantize(images, model.spec.levels), model.spec))
     width = sum(sheet.width for sheet in sheets) + GAP * (len(sheets) - 1)
     whole = Image.new("RGB", (width, sheets[0].height), "white")
     left = 0

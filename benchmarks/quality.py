@@ -31,7 +31,7 @@ from iddpm.config import Config
 from iddpm.data import Splits, open_source
 from iddpm.data.dataset import Rows
 from iddpm.data.places import Places
-from iddpm.data.scikit import Crops
+from iddpm.data.sources.photos import Crops
 from iddpm.diffusion import Ancestral, Diffusion, Discretized, Parameterization, SeededNoise, bits_per_dim, walk
 from iddpm.diffusion.process import Predict
 from iddpm.diffusion.randomness import mixed_seed

@@ -59,7 +59,7 @@ def ruled_network(config: Mapping[str, Any], size: Sequence[int], *, upsampler: 
     if config.get("num_classes"):
         conditions.append(Classes([str(label) for label in range(config["num_classes"])]))
     if upsampler:
-        conditions.append(LowResolution(config["in_channels"], size[0] // 2, 256, DataConfig()))
+        conditions.append(LowResolution(config["in_channels"], size[0] // 2, DataConfig()))
     network = UNet(
         tuple(size),
         config["in_channels"],

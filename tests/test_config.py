@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from iddpm.config import Config, load_config
+from iddpm.cli.arguments import parse
+from iddpm.config import Config, DataConfig, load_config
 from iddpm.errors import UserError
 from iddpm.presets import PRESETS, preset
 
@@ -27,7 +28,21 @@ def test_json_and_back(name: str, tmp_path: Path) -> None:
         ({"objective": {"kind": "simple"}}, "objective.kind: simple teaches no variance"),
         ({"diffusion": {"schedule": "linear", "cosine_offset": 0.1}}, "cosine_offset: belongs to"),
         ({"training": {"ema_rates": []}}, "ema_rates: needs at least one"),
-        ({"data": {"size": 32}, "network": {"low_resolution": 12}}, "low_resolution: 12 must be a proper divisor"),
+        (
+            {"data": {"size": 32}, "network": {"low_resolution": 12}},
+            "low_resolution: must be a proper divisor of data.size=32x32, got 12",
+        ),
+        (
+            {"data": {"size": [32, 48]}, "network": {"low_resolution": 32}},
+            "a proper divisor of data.size=32x48, got 32",
+        ),
+        (
+            {"data": {"size": [32, 48, 8]}},
+            "data.size: has another number of axes than the data, got 32x48x8; give 1 .* data.dimensions=3",
+        ),
+        ({"data": {"size": 0}}, "data.size: should be whole numbers from 1 on, got 0"),
+        ({"data": {"size": [8, -1]}}, "data.size: should be whole numbers from 1 on, got 8x-1"),
+        ({"data": {"channels": 0}}, "data.channels: should be greater than or equal to 1, got 0"),
         ([1], "holds no configuration"),
     ],
 )
@@ -52,3 +67,41 @@ def test_the_first_version_normalised_in_32_groups() -> None:
 def test_configurations_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().training.steps = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("size", "sides"), [(32, (32, 32)), ([32], (32, 32)), ([64, 48], (64, 48)), (None, None)])
+def test_a_size_is_one_number_or_one_an_axis(size: int | list[int] | None, sides: tuple[int, ...] | None) -> None:
+    config = Config.from_json({"data": {"size": size, "channels": 4}}, "a.json")
+    assert config.data.sides(2) == sides
+    assert Config.from_json(json.loads(json.dumps(config.to_json())), "a.json") == config
+    expected = config.data.expected_spec()
+    assert (expected and expected.shape) == (sides and (4, *sides))
+
+
+def test_a_size_on_the_command_line() -> None:
+    for words, size in ((["64", "48"], (64, 48)), (["32"], 32), (["None"], None)):
+        parsed = parse(Config, ["--data.size", *words], command="train", description="")
+        assert parsed.data.size == size
+
+
+def test_a_source_is_a_name_a_name_with_a_path_or_a_path(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    (tmp_path / "a.NPZ").write_text("")
+    (tmp_path / "a.txt").write_text("")
+    for source, origin in (
+        ("digits", ("digits", "")),
+        ("folder:here", ("folder", "here")),
+        (f"{tmp_path}/f", ("folder", f"{tmp_path}/f")),
+        (f"{tmp_path}/a.NPZ", ("npz", f"{tmp_path}/a.NPZ")),
+    ):
+        assert DataConfig(source=source).origin() == origin
+    for source in ("celeba", "folder", "folder:", "digits:x", f"{tmp_path}/a.txt", f"{tmp_path}/missing.npz"):
+        with pytest.raises(UserError, match="is not known; use digits, photos, folder:PATH, .* or npy:PATH"):
+            DataConfig(source=source).origin()
+
+
+def test_other_data_is_read_by_what_its_source_heeds() -> None:
+    own = DataConfig(source="folder:x", size=8, channels=1, levels=17, validation=0.5, flip=True, num_classes=3)
+    kept = {"validation": 0.5, "num_classes": 3}
+    assert own.heeded() == DataConfig(source="folder:x", size=8, channels=1, **kept)
+    assert own.model_copy(update={"source": "npy:x"}).heeded() == DataConfig(source="npy:x", levels=17, **kept)

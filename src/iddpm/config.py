@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 from iddpm.names import (
+    KINDS,
     OBJECTIVES,
     PREDICTIONS,
     SCHEDULES,
+    SOURCES,
     TIMESTEP_SAMPLERS,
     VARIANCES,
     Compile,
@@ -33,6 +36,24 @@ Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+def by(size: Iterable[int]) -> str:
+    """Return a size as people write it: 64x48."""
+    return "x".join(map(str, size))
+
+
+def _checked_size(size: int | tuple[int, ...] | None) -> int | tuple[int, ...] | None:
+    if size is None:
+        return None
+    sides = (size,) if isinstance(size, int) else size
+    if not sides or min(sides) < 1:
+        raise UserError("should be whole numbers from 1 on", field="data.size", value=by(sides) or "none")
+    return sides[0] if len(sides) == 1 else sides
+
+
+Size = Annotated[int | tuple[int, ...] | None, AfterValidator(_checked_size)]
+"""One number for all axes, or a number an axis. (Written in one union, which tyro needs.)"""
 
 
 class Section(BaseModel):
@@ -57,7 +78,7 @@ class Section(BaseModel):
 
 
 class DatasetSpec(Section):
-    """What a dataset is: all that a model needs to know of it."""
+    """The form of a dataset: all that a model needs to know of it."""
 
     channels: Count
     """Channels of an item: 1 for grey images, 3 for colour."""
@@ -67,19 +88,18 @@ class DatasetSpec(Section):
     """How many values a pixel can take: 256 for 8-bit images, 17 for scikit-learn's digits."""
     class_names: tuple[str, ...] = ()
     """Names of the classes, in the order of their labels; empty without labels."""
+    kind: Annotated[str, OneOf(KINDS)] | None = None
+    """How items are shown and written to files: pictures, sounds, volumes. None goes by the number of dimensions."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Channels and size."""
+        """Return the channels and the size."""
         return (self.channels, *self.size)
 
     @property
     def num_dims(self) -> int:
-        """The number of values that bits/dim is a mean over."""
-        count = self.channels
-        for length in self.size:
-            count *= length
-        return count
+        """Return the number of values that bits/dim is a mean over."""
+        return math.prod(self.shape)
 
 
 class DataConfig(Section):
@@ -87,33 +107,71 @@ class DataConfig(Section):
 
     source: str = "digits"
     """digits, photos, folder:PATH, zip:PATH, npz:PATH or npy:PATH."""
-    size: Count | None = None
-    """Side in pixels that images are resized and centre-cropped to (photos: of the random crops). None keeps theirs."""
-    channels: Literal[1, 3] | None = None
-    """1 makes images grey, 3 makes them RGB. None keeps what they are."""
+    size: Size = None
+    """Pixels that pictures are resized and centre-cropped to: a side, or height and width. None keeps theirs."""
+    channels: Count | None = None
+    """1 makes pictures grey, 3 makes them RGB. None keeps what they are."""
     dimensions: Literal[1, 2, 3] = 2
-    """Of an item in an array (npz, npy): 1 for sounds, 2 for images, 3 for volumes."""
+    """Dimensions of an item in an array (npz, npy): 1 for sounds, 2 for pictures, 3 for volumes."""
     channels_first: bool = False
     """Arrays are [items, channels, ...] rather than [items, ..., channels]."""
     levels: Annotated[int, Field(ge=2, le=65536)] | None = None
-    """How many values an array's entries can take, 0 ... levels - 1. None means 256. Images always have 256."""
+    """How many values an array's entries can take, 0 ... levels - 1. None means 256. Pictures always have 256."""
     num_classes: Count | None = None
     """How many classes the data must have. None takes what it has."""
     validation: Share = 0.1
-    """Share of the data held out for validation (photos: a region of them)."""
+    """Share of the data that is held out (photos: a region of them)."""
     flip: bool = False
     """Train on mirror images too."""
     skip_broken: bool = False
-    """Go on without images that cannot be read or are too small."""
+    """Go on without files that cannot be read or are too small."""
     resize_filter: Literal["lanczos", "bicubic", "box"] = "lanczos"
-    """The antialiasing filter that images are made smaller with."""
+    """The antialiasing filter that pictures are made smaller with."""
+
+    @model_validator(mode="after")
+    def _has_a_side_an_axis(self) -> Self:
+        if isinstance(self.size, tuple) and len(self.size) != self.dimensions:
+            way: list[str | Setting] = [
+                f"give 1 number or {self.dimensions}, or set ",
+                Setting("data.dimensions", len(self.size)),
+            ]
+            raise UserError("has another number of axes than the data", field="data.size", value=by(self.size), way=way)
+        return self
+
+    def origin(self) -> tuple[str, str]:
+        """Return the name of the source and its path, "" if it has none.
+
+        A bare path is one of the first source that reads what ends so. UserError for a source that is not known.
+        """
+        name, colon, path = self.source.partition(":")
+        if name in SOURCES and ((colon and path) if SOURCES.fact(name, "path") else not colon):
+            return name, path
+        bare = Path(self.source).expanduser()
+        ending = "/" if bare.is_dir() else bare.suffix.lower()
+        for name in SOURCES:
+            if bare.exists() and ending in SOURCES.fact(name, "endings", ()):
+                return name, self.source
+        forms = [f"{name}:PATH" if SOURCES.fact(name, "path") else name for name in SOURCES]
+        raise UserError(
+            f'"{self.source}" is not known', field="data.source", way=f"use {', '.join(forms[:-1])} or {forms[-1]}"
+        )
+
+    def heeded(self) -> DataConfig:
+        """Return the same, with the fields that its source pays no heed to at their defaults."""
+        heeded = {"source", "num_classes", "validation", *SOURCES.fact(self.origin()[0], "heeds", ())}
+        fields = type(self).model_fields.items()
+        return self.model_copy(update={name: field.default for name, field in fields if name not in heeded})
+
+    def sides(self, dimensions: int) -> tuple[int, ...] | None:
+        """Return `size` as a number an axis, of so many axes; None if it is not stated."""
+        return (self.size,) * dimensions if isinstance(self.size, int) else self.size
 
     def expected_spec(self) -> DatasetSpec | None:
-        """The dataset as far as the configuration alone tells; None where it does not."""
-        if self.size is None or self.channels is None:
+        """Return the dataset's form as far as the configuration alone tells; None if it does not."""
+        size = self.sides(self.dimensions)
+        if size is None or self.channels is None:
             return None
         names = tuple(str(label) for label in range(self.num_classes or 0))
-        size = (self.size,) * self.dimensions
         return DatasetSpec(channels=self.channels, size=size, levels=self.levels or 256, class_names=names)
 
 
@@ -258,9 +316,10 @@ class Config(Section):
             )
         if not self.training.ema_rates:
             raise ValueError("training.ema_rates: needs at least one rate, e.g. 0.9999")
-        low, size = self.network.low_resolution, self.data.size
-        if low is not None and size is not None and (low >= size or size % low):
-            raise ValueError(f"network.low_resolution: {low} must be a proper divisor of data.size {size}")
+        low, size = self.network.low_resolution, self.data.sides(self.data.dimensions)
+        if low is not None and any(low >= side or side % low for side in size or ()):
+            what: list[str | Setting] = ["must be a proper divisor of ", Setting("data.size", by(size or ()))]
+            raise UserError(what, field="network.low_resolution", value=low)
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -180,3 +180,38 @@ COMMANDS: Registry[Callable[[Sequence[str]], int]] = Registry(
 
 Fact `loads_network`: kernels are compiled while torch loads. Fact `resumable`: the same command again goes on.
 """
+_SOURCES = "iddpm.data.sources"
+_FILES = {"heeds": ("size", "channels", "skip_broken", "resize_filter")}
+_ARRAYS = {"heeds": ("levels", "dimensions", "channels_first"), "path": "file"}
+SOURCES: Registry[Any] = Registry(
+    "source",
+    "data.source",
+    {
+        "digits": Row("1,797 handwritten digits of 8x8 pixels", f"{_SOURCES}.digits:Digits"),
+        "photos": Row("crops of two photographs", f"{_SOURCES}.photos:Photos", {"heeds": ("size",)}),
+        "folder": Row(
+            "the files in a folder", f"{_SOURCES}.folder:Folder", {"path": "folder", "endings": ("/",), **_FILES}
+        ),
+        "zip": Row(
+            "the files in a zip archive", f"{_SOURCES}.zip:Zip", {"path": "file", "endings": (".zip",), **_FILES}
+        ),
+        "npz": Row("arrays of items and labels", f"{_SOURCES}.npz:Npz", {"endings": (".npz",), **_ARRAYS}),
+        "npy": Row("an array of items", f"{_SOURCES}.npy:Npy", {"endings": (".npy",), **_ARRAYS}),
+    },
+)
+"""Facts: `path`, what PATH of NAME:PATH is ("folder", "file", or None if there is none); `endings`, of a bare path that
+
+is read by this source ("/" is that of every folder); `heeds`, the fields of DataConfig that say how it is read.
+"""
+
+_KINDS = "iddpm.data.kinds"
+KINDS: Registry[Any] = Registry(
+    "kind of data",
+    "dataset.kind",
+    {
+        "pictures": Row("2 dimensions", f"{_KINDS}.pictures:Pictures", {"dimensions": 2}),
+        "sounds": Row("1 dimension", f"{_KINDS}.sounds:Sounds", {"dimensions": 1}),
+        "volumes": Row("3 dimensions", f"{_KINDS}.volumes:Volumes", {"dimensions": 3}),
+    },
+)
+"""Fact `dimensions`: data of so many is of this kind if its source names none."""

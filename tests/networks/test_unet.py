@@ -131,7 +131,7 @@ def test_classes_condition_the_network() -> None:
 
 
 def test_an_upsampler_needs_its_images() -> None:
-    condition = LowResolution(3, 4, 256, DataConfig())
+    condition = LowResolution(3, 4, DataConfig())
     network = UNet((8, 8), 3, 6, channels=32, num_res_blocks=1, conditions=[condition])
     with pytest.raises(UserError, match="conditions: the network was made with low_resolution, and is given none"):
         network(torch.randn(1, 3, 8, 8), torch.tensor([1]))

@@ -12,27 +12,27 @@ from iddpm.cli.arguments import not_default, settings_as
 from iddpm.cli.progress import ProgressStages, say
 from iddpm.config import DataConfig, mistake
 from iddpm.errors import Setting, UserError
+from iddpm.names import SOURCES
+from iddpm.progress import finish
 
 if TYPE_CHECKING:
     from iddpm.config import DatasetSpec
     from iddpm.data import Dataset, Splits
 
 MOST_LINES = 20
-KINDS = ("folder:", "zip:", "npz:", "npy:")
 Split = Literal["train", "validation", "all"]
 
 
 def open_with_progress(config: DataConfig) -> Splits:
     """See `open_source`."""
-    from iddpm.data import open_source
+    from iddpm.data import opening
 
-    left_out: list[str] = []
     with ProgressStages() as stages:
-        splits = open_source(config, stages.update, left_out.append)
-    for line in left_out[:MOST_LINES]:
+        splits = finish(opening(config), lambda progress: stages.update(progress.what, progress.done, progress.total))
+    for line in splits.left_out[:MOST_LINES]:
         say(f"left out: {line}")
-    if len(left_out) > MOST_LINES:
-        say(f"left out: {len(left_out) - MOST_LINES} more")
+    if len(splits.left_out) > MOST_LINES:
+        say(f"left out: {len(splits.left_out) - MOST_LINES} more")
     return splits
 
 
@@ -64,9 +64,10 @@ def is_model(name: str) -> bool:
 class ReadingArguments:
     """How images are read, wherever files leave that open."""
 
-    size: int | None = None
-    """Side in pixels that images in folders and zips are resized and centre-cropped to. None keeps theirs."""
-    channels: Literal[1, 3] | None = None
+    size: int | tuple[int, ...] | None = None
+    """Pixels that images in folders and zips are resized and centre-cropped to: a side, or height and width. None keeps
+    theirs."""
+    channels: int | None = None
     """1 makes images in folders and zips grey, 3 makes them RGB. None keeps what they are."""
     resize_filter: Literal["lanczos", "bicubic", "box"] = "lanczos"
     """The antialiasing filter that images are made smaller with."""
@@ -92,25 +93,20 @@ def open_named(
     changes: dict[str, Any] = not_default(reading)
     if split == "all" or (split is None and not own):
         changes["validation"] = 0.0
-    if config.source.startswith(("npz:", "npy:")):
-        if like is not None:
-            changes = {"dimensions": len(like.size), "levels": like.levels, **changes}
-    else:
-        changes = {
-            key: value for key, value in changes.items() if key not in ("levels", "dimensions", "channels_first")
-        }
-    try:
-        config = DataConfig.model_validate({**config.model_dump(), **changes})
-    except ValidationError as error:
-        raise mistake(error) from None
+    if like is not None:
+        changes = {"dimensions": len(like.size), "levels": like.levels, **changes}
     with settings_as({"data.source": field, "data.*": "*"}):
+        try:
+            config = DataConfig.model_validate({**config.model_dump(), **changes}).heeded()
+        except ValidationError as error:
+            raise mistake(error, ["data"]) from None
         splits = open_with_progress(config)
     part = splits.validation if split == "validation" else splits.train
     if part is None:
         way = ("use ", Setting("split", "train"), " or all")
         raise UserError(f"{name} has no held-out part", field="split", way=way)
     what: dict[str, Any] = {"source": config.source, "split": "all" if config.validation == 0 else split or "train"}
-    if config.source.startswith(("folder:", "zip:")):
+    if "resize_filter" in SOURCES.fact(config.origin()[0], "heeds", ()):
         what |= {"resized to": config.size, "resize filter": config.resize_filter}
     return NamedData(splits, part, what)
 
@@ -130,14 +126,10 @@ def _config(name: str, field: str) -> tuple[DataConfig, bool]:
         return RunDirectory(Path(name)).read_config()[0].data, True
     if name in PRESETS:
         return preset(name).data, True
-    if name.startswith(KINDS):
-        return DataConfig(source=name), False
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return DataConfig(source=f"folder:{path}"), False
-    kind = path.suffix.lower().removeprefix(".")
-    if path.is_file() and kind in ("zip", "npz", "npy"):
-        return DataConfig(source=f"{kind}:{path}"), False
-    what = "is no folder, zip, npz or npy" if path.exists() else "does not exist"
-    way = "give a run, a folder or zip of images, an npz, or a preset's name"
-    raise UserError(f"{name} {what}", field=field, way=way)
+    try:
+        source, path = DataConfig(source=name).origin()
+    except UserError:
+        what = "is no data" if Path(name).expanduser().exists() else "does not exist"
+        way = "give a run, a source of data, or a preset's name"
+        raise UserError(f"{name} {what}", field=field, way=way) from None
+    return DataConfig(source=f"{source}:{path}" if path else source), False

@@ -1,4 +1,4 @@
-"""Where samples go: a grid, a folder of pictures, or an npz file. Each is there whole, or not at all."""
+"""Where samples go: a grid, a folder of files, or an npz file. Each is there whole, or not at all."""
 
 from __future__ import annotations
 
@@ -10,65 +10,73 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from iddpm.config import DatasetSpec
 from iddpm.data import quantize
+from iddpm.data.kinds import kind_of
 from iddpm.data.scaling import Levels
 from iddpm.errors import UserError
 from iddpm.files import check_place, replacing
-from iddpm.pictures import as_bytes, grid
+from iddpm.pictures import grid
 
 
 class Writer(ABC):
-    """Takes samples `[batch, channels, *size]` in [-1, 1], a batch after another, rounded to the data's levels."""
+    """A place for samples `[batch, channels, *size]` in [-1, 1], which come a batch after another.
+
+    classes: the label of each sample, for a class-conditional model.
+    """
 
     def __init__(self, place: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> None:
         self.place = place
         self.spec = spec
         self.count = count
         self.classes = classes
-        self.written = 0
 
     def write(self, batch: Tensor) -> None:
-        """The next samples."""
+        """Write the next samples, rounded to the data's levels."""
         self.put(quantize(batch, self.spec.levels))
-        self.written += len(batch)
 
     @abstractmethod
     def put(self, items: Levels) -> None:
-        """The next grey levels."""
+        """Write the next grey levels."""
 
     def close(self) -> None:
-        """All of them have been written."""
+        """Finish: all samples have been written."""
 
 
 class Grid(Writer):
     """One PNG of all samples."""
 
-    _items: list[Levels]
+    def __init__(self, place: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> None:
+        super().__init__(place, spec, count, classes)
+        self._items: list[Levels] = []
 
     def put(self, items: Levels) -> None:
-        self._items = [*getattr(self, "_items", []), items]
+        self._items.append(items)
 
     def close(self) -> None:
-        grid(np.concatenate(self._items), self.spec.levels).save(self.place, format="PNG")
+        grid(np.concatenate(self._items), self.spec).save(self.place, format="PNG")
 
 
 class Folder(Writer):
-    """A PNG a sample, called NUMBER.png, or CLASS_NUMBER.png: a folder that can be trained on again."""
+    """A file a sample, called by its number, or by CLASS_NUMBER: a folder that can be trained on again."""
+
+    def __init__(self, place: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> None:
+        super().__init__(place, spec, count, classes)
+        self._written = 0
+        place.mkdir()
 
     def put(self, items: Levels) -> None:
-        self.place.mkdir(exist_ok=True)
-        for i, picture in enumerate(as_bytes(items, self.spec.levels), self.written):
+        kind = kind_of(self.spec)
+        for i, item in enumerate(items, self._written):
             prefix = "" if self.classes is None else f"{self.spec.class_names[self.classes[i]].replace('_', '-')}_"
-            image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-            image.save(self.place / f"{prefix}{i:06d}.png")
+            kind.write(self.place / f"{prefix}{i:06d}{kind.endings[0]}", item, self.spec.levels)
+        self._written += len(items)
 
 
 class Npz(Writer):
-    """arr_0: grey levels `[count, *size, channels]`; arr_1: labels, for a class-conditional model."""
+    """An archive of arr_0, grey levels `[count, *size, channels]`, and for a class-conditional model arr_1, labels."""
 
     def __init__(self, place: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> None:
         super().__init__(place, spec, count, classes)
@@ -93,33 +101,39 @@ class Npz(Writer):
         self._archive.close()
 
 
-def _kind(out: Path, spec: DatasetSpec) -> type[Writer]:
-    if out.suffix.lower() == ".png":
-        return Grid
-    if out.suffix.lower() == ".npz":
-        return Npz
-    if out.suffix:
-        raise UserError(f'"{out.suffix}" is not written', field="out", way="use NAME.png, NAME.npz, or a folder's name")
-    if len(spec.size) != 2 or spec.channels not in (1, 3):
-        raise UserError("only images of 1 or 3 channels make a folder of pictures", field="out", way="use NAME.npz")
-    return Folder
+WRITERS: dict[str, type[Writer]] = {".png": Grid, ".npz": Npz, "": Folder}
 
 
 def check_out(out: Path, spec: DatasetSpec) -> type[Writer]:
-    """The writer for `out`, chosen by its name. UserError for a bad place: to be asked before any work."""
-    kind = _kind(out, spec)
-    if kind is Folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists and is not an empty folder", field="out", way="choose another name")
-    if kind is not Folder and out.is_dir():
+    """Return the writer for `out`, chosen by its name; UserError for a bad place: to be asked before any work."""
+    writer = WRITERS.get(out.suffix.lower())
+    if writer is None:
+        way = "use NAME.png, NAME.npz, or a folder's name"
+        raise UserError(f'"{out.suffix}" is not written', field="out", way=way)
+    if writer is Folder:
+        _check_folder(out, spec)
+    elif out.is_dir():
         raise UserError(f"{out} is a folder", field="out", way="choose another name")
     if not out.is_dir():
         check_place(out, "out")
-    return kind
+    return writer
+
+
+def _check_folder(out: Path, spec: DatasetSpec) -> None:
+    kind = kind_of(spec)
+    try:
+        kind.check(spec)
+    except UserError as error:
+        raise UserError(error.what, field="out", value=error.value, way="use NAME.npz") from None
+    if not kind.endings:
+        raise UserError("such data is not written as files", field="out", way="use NAME.npz")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists and is not an empty folder", field="out", way="choose another name")
 
 
 @contextmanager
 def open_writer(out: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> Iterator[Writer]:
-    """A writer for `out`; on any error nothing of it is left. UserError for a bad place."""
+    """Open a writer for `out`; on any error nothing of it is left. UserError for a bad place."""
     kind = check_out(out, spec)
     try:
         with replacing(out) as beside:

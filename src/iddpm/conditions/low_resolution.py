@@ -29,10 +29,9 @@ class LowResolution(Condition):
     name = "low_resolution"
     needs_data = True
 
-    def __init__(self, channels: int, side: int, levels: int, data: DataConfig) -> None:
+    def __init__(self, channels: int, side: int, data: DataConfig) -> None:
         self.channels = channels
         self.side = side
-        self.levels = levels
         self.data = data
 
     @classmethod
@@ -45,12 +44,12 @@ class LowResolution(Condition):
             raise UserError(f"{side} does not divide the data's size {size}", field="network.low_resolution")
         changes = {
             "size": side,
-            "channels": spec.channels if spec.channels in (1, 3) else None,
-            "levels": None,
+            "channels": spec.channels,
+            "levels": spec.levels,
             "num_classes": None,
             "validation": 0.0,
         }
-        return cls(spec.channels, side, spec.levels, config.data.with_changes(**changes))
+        return cls(spec.channels, side, config.data.model_copy(update=changes))
 
     def beside(self, value: Tensor, x_t: Tensor) -> Tensor:
         return F.interpolate(value, x_t.shape[2:], mode=INTERPOLATION[x_t.ndim - 2], align_corners=False)
@@ -76,9 +75,7 @@ class LowResolution(Condition):
 
     def read(self, text: str, count: int) -> Work[Any]:
         """Open the data source `text`, in the size, channels and levels that the model was trained on."""
-        is_array = text.startswith(("npz:", "npy:"))
-        changes = {"source": text, "levels": self.levels if is_array else None}
-        splits = yield from opening(self.data.with_changes(**changes))
+        splits = yield from opening(self.data.model_copy(update={"source": text}).heeded())
         return splits.train
 
     def check(self, values: Tensor) -> None:

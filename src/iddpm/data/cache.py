@@ -15,53 +15,60 @@ from numpy.typing import NDArray
 
 from iddpm.data.scaling import Levels
 from iddpm.files import cache_folder
+from iddpm.progress import Work
 
 CACHE_VERSION = 1
+Labels = NDArray[np.int64] | None
+Notes = dict[str, Any]
+"""What else is known of the items, as JSON."""
 
 
-class CacheEntry:
-    """The decoded form of one source under one way of decoding it.
+def cached(
+    source: str, settings: Notes, fingerprint: object, fill: Callable[[Path], Work[tuple[Labels, Notes]]]
+) -> Work[tuple[Levels, Labels, Notes]]:
+    """Return the items of a source (memory-mapped), their labels and notes; they are made if there are none of today.
 
-    source and settings name the entry; fingerprint is what the source looked like (names, sizes, times of its files):
-    an entry with another fingerprint is out of date and is replaced.
+    source and settings name the entry. fingerprint: what the source looks like today (names, sizes, times of its
+    files); an entry with another one is replaced. fill: writes items.npy into a folder, and returns labels and notes.
     """
+    folder = cache_folder() / _digest([CACHE_VERSION, source, settings])
+    entry = _load(folder, _digest(fingerprint))
+    if entry is None:
+        yield from _store(folder, _digest(fingerprint), fill)
+        entry = _load(folder, _digest(fingerprint))
+        assert entry is not None
+    return entry
 
-    def __init__(self, source: str, settings: dict[str, Any], fingerprint: object) -> None:
-        name = _digest([CACHE_VERSION, source, settings])
-        self._folder = cache_folder() / name
-        self._fingerprint = _digest(fingerprint)
 
-    def load(self) -> tuple[Levels, NDArray[np.int64] | None, dict[str, Any]] | None:
-        """The array (memory-mapped), the labels and the notes, or None where there is no entry of today's source."""
-        try:
-            description = json.loads((self._folder / "description.json").read_text())
-            if description["fingerprint"] != self._fingerprint:
-                return None
-            array = np.load(self._folder / "items.npy", mmap_mode="r", allow_pickle=False)
-            labels_file = self._folder / "labels.npy"
-            labels = np.load(labels_file, allow_pickle=False) if labels_file.exists() else None
-        except (OSError, ValueError, KeyError):  # missing or damaged: as good as not there
+def _load(folder: Path, fingerprint: str) -> tuple[Levels, Labels, Notes] | None:
+    try:
+        description = json.loads((folder / "description.json").read_text())
+        if description["fingerprint"] != fingerprint:
             return None
-        return array, labels, description["notes"]
+        items = np.load(folder / "items.npy", mmap_mode="r", allow_pickle=False)
+        labels_file = folder / "labels.npy"
+        labels = np.load(labels_file, allow_pickle=False) if labels_file.exists() else None
+    except (OSError, ValueError, KeyError):  # missing or damaged: as good as not there
+        return None
+    return items, labels, description["notes"]
 
-    def store(self, fill: Callable[[Path], tuple[NDArray[np.int64] | None, dict[str, Any]]]) -> None:
-        """Make the entry: `fill` writes items.npy into a folder and returns the labels and notes (JSON)."""
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix="building-", dir=self._folder.parent))
+
+def _store(folder: Path, fingerprint: str, fill: Callable[[Path], Work[tuple[Labels, Notes]]]) -> Work[None]:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
+    try:
+        labels, notes = yield from fill(building)
+        if labels is not None:
+            np.save(building / "labels.npy", labels)
+        (building / "description.json").write_text(json.dumps({"fingerprint": fingerprint, "notes": notes}))
+        shutil.rmtree(folder, ignore_errors=True)
         try:
-            labels, notes = fill(building)
-            if labels is not None:
-                np.save(building / "labels.npy", labels)
-            description = {"fingerprint": self._fingerprint, "notes": notes}
-            (building / "description.json").write_text(json.dumps(description))
-            shutil.rmtree(self._folder, ignore_errors=True)
-            try:
-                building.rename(self._folder)
-            except OSError:  # another process stored the same entry in between
-                if self.load() is None:
-                    raise
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+            building.rename(folder)
+        except OSError:  # another process stored the same entry in between
+            if _load(folder, fingerprint) is None:
+                raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def _digest(value: object) -> str:

@@ -18,11 +18,24 @@ from iddpm.errors import UserError
 Indices = NDArray[np.integer[Any]]
 
 SPLIT_SEED = 2102_09672
-"""Splits are the same for ever: who compares two runs on a held-out split must find the same split."""
+"""The seed of all splits: two runs can only be compared on held-out data if they hold out the same items."""
 
 
 class Dataset(ABC):
-    """Items of one shape with their labels, if there are any."""
+    """Items of one shape with their labels, if there are any.
+
+    One's own needs `spec`, `__len__` and `items`, which may read or make the items when it is called:
+
+        class Waves(Dataset):
+            spec = DatasetSpec(channels=1, size=(64,))
+
+            def __len__(self):
+                return 1000
+
+            def items(self, rows):
+                phases = np.linspace(0, 2 * np.pi, 64) + rows[:, None, None]
+                return (127.5 * (1 + np.sin(phases))).astype(np.uint8)
+    """
 
     spec: DatasetSpec
 
@@ -30,46 +43,34 @@ class Dataset(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def items(self, indices: Indices) -> Levels:
-        """Return the items at `indices` as levels, `[batch, channels, *size]`; they may be decoded now."""
+    def items(self, rows: Indices) -> Levels:
+        """Return the items at `rows` as grey levels `[batch, channels, *size]`, 0 ... spec.levels - 1."""
 
-    def batch(self, indices: Indices) -> Tensor:
-        """Return the items at `indices` as the numbers that the mathematics works on, float32 in [-1, 1]."""
-        return scale(self.items(indices), self.spec.levels)
+    def batch(self, rows: Indices) -> Tensor:
+        """Return the items at `rows` as the mathematics takes them: float32 `[batch, channels, *size]` in [-1, 1]."""
+        return scale(self.items(rows), self.spec.levels)
 
-    def labels(self, indices: Indices) -> NDArray[np.int64] | None:
-        """Their labels, `[batch]`; None for data without classes."""
+    def labels(self, rows: Indices) -> NDArray[np.int64] | None:
+        """Return the classes of the items at `rows`, `[batch]`; None for data without classes."""
         return None
 
 
 class ArrayDataset(Dataset):
-    """Items that lie in one array `[items, channels, *size]`, which may be memory-mapped; a view of some of them."""
+    """Items in an array `[items, channels, *size]`, which may be memory-mapped."""
 
-    def __init__(
-        self,
-        spec: DatasetSpec,
-        array: Levels,
-        labels: NDArray[np.int64] | None = None,
-        rows: Indices | None = None,
-    ) -> None:
+    def __init__(self, spec: DatasetSpec, array: Levels, labels: NDArray[np.int64] | None = None) -> None:
         self.spec = spec
         self._array = array
         self._labels = labels
-        self._rows = np.arange(len(array)) if rows is None else rows
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._array)
 
-    def items(self, indices: Indices) -> Levels:
-        items: Levels = self._array[self._rows[indices]]
-        return items
+    def items(self, rows: Indices) -> Levels:
+        return self._array[rows]
 
-    def labels(self, indices: Indices) -> NDArray[np.int64] | None:
-        return None if self._labels is None else self._labels[self._rows[indices]]
-
-    def subset(self, rows: Indices) -> ArrayDataset:
-        """The items at these positions, without copying any."""
-        return ArrayDataset(self.spec, self._array, self._labels, self._rows[rows])
+    def labels(self, rows: Indices) -> NDArray[np.int64] | None:
+        return None if self._labels is None else self._labels[rows]
 
 
 class Rows(Dataset):
@@ -83,27 +84,31 @@ class Rows(Dataset):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def items(self, indices: Indices) -> Levels:
-        return self._whole.items(self._rows[indices])
+    def items(self, rows: Indices) -> Levels:
+        return self._whole.items(self._rows[rows])
 
-    def labels(self, indices: Indices) -> NDArray[np.int64] | None:
-        return self._whole.labels(self._rows[indices])
+    def labels(self, rows: Indices) -> NDArray[np.int64] | None:
+        return self._whole.labels(self._rows[rows])
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The data to train on and the data held out, which never overlap."""
+    """The data to train on and the data held out, which never overlap.
+
+    left_out: a line for every file of the source that could not be used.
+    """
 
     train: Dataset
     validation: Dataset | None
+    left_out: tuple[str, ...] = ()
 
     @property
     def spec(self) -> DatasetSpec:
-        """What both are."""
+        """The form of both."""
         return self.train.spec
 
     def fingerprint(self) -> str:
-        """A digest of how many items there are, and of a few of them: it changes when the data does."""
+        """Return a digest of the number of items and of a few of them, which changes when the data does."""
         digest = hashlib.sha256()
         for part in (self.train, self.validation):
             count = 0 if part is None else len(part)
@@ -114,12 +119,12 @@ class Splits:
         return digest.hexdigest()[:32]
 
 
-def split(dataset: ArrayDataset, share: float) -> Splits:
+def split(dataset: Dataset, share: float, left_out: tuple[str, ...] = ()) -> Splits:
     """Hold out `share` of the items, at least one (none for a share of zero), always the same ones."""
     count = len(dataset)
     held_out = max(1, round(count * share)) if share > 0 else 0
     if count - held_out < 1:
-        raise UserError(f"data: {count} item(s) cannot be split into training and validation data; add some")
+        raise UserError(f"data: {count} item(s) cannot be split into training and held-out data; add some")
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
-    validation = dataset.subset(np.sort(order[:held_out])) if held_out else None
-    return Splits(dataset.subset(np.sort(order[held_out:])), validation)
+    validation = Rows(dataset, np.sort(order[:held_out])) if held_out else None
+    return Splits(Rows(dataset, np.sort(order[held_out:])), validation, left_out)

@@ -14,7 +14,7 @@ from iddpm.config import DataConfig
 from iddpm.data import Dataset
 from iddpm.data.dataset import Rows
 from iddpm.data.places import Places
-from iddpm.data.scikit import Crops
+from iddpm.data.sources.photos import Crops
 from iddpm.diffusion.readings import Reading
 from iddpm.evaluation.classifier import VERSION as CLASSIFIER
 from iddpm.evaluation.classifier import train_classifier

@@ -91,9 +91,8 @@ def _bits_table(values: dict[str, Any]) -> str:
 
 
 def _samples(model: Model, facts: Facts) -> str:
-    levels = model.spec.levels
-    together = _embedded(grid(facts.samples, levels, columns=_columns(len(facts.samples))), width=40)
-    between = np.full_like(facts.samples[..., :1], levels // 3)
+    together = _embedded(grid(facts.samples, model.spec, columns=_columns(len(facts.samples))), width=40)
+    between = np.full_like(facts.samples[..., :1], model.spec.levels // 3)
     pairs = np.concatenate([facts.samples, between, facts.neighbours], axis=-1)[:MOST_PAIRS]
     distance = facts.values["distance"]
     held_out = (
@@ -105,7 +104,7 @@ def _samples(model: Model, facts: Facts) -> str:
         f"<h2>Samples</h2><figure>{together}<figcaption>{len(facts.samples)} samples, not chosen, smoothly enlarged,"
         f" from the whole chain,"
         f" seed {facts.values['of']['seed']}.</figcaption></figure>"
-        f"<figure>{_embedded(grid(pairs, levels, columns=8), width=60)}<figcaption>Each sample (left) beside the"
+        f"<figure>{_embedded(grid(pairs, model.spec, columns=8), width=60)}<figcaption>Each sample (left) beside the"
         f" training item that is nearest to it (right). The median distance is {distance['samples']:.2f} grey levels a"
         f" pixel.{held_out}</figcaption></figure>"
     )

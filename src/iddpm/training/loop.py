@@ -309,7 +309,7 @@ class Session:
         for work in sample_batches(model, count, options, given=given, batch_size=size):
             batch = yield from self._working("sampling", work)
             samples.append(batch.cpu())
-        save_grid(path, torch.cat(samples), self.splits.spec.levels)
+        save_grid(path, torch.cat(samples), self.splits.spec)
         yield WroteSamples(step, path)
 
 

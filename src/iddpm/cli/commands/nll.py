@@ -179,12 +179,8 @@ def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
             way = ("leave it or ", Setting("data"), " out")
             raise UserError(f"{arguments.split} is a part of the model's own data", field="split", way=way)
         settings: dict[str, object] = {"source": arguments.data, "validation": 0.0, "num_classes": None}
-        if not arguments.data.startswith(("npz:", "npy:")):
-            settings["levels"] = None  # images and the built-in data have their own
-        if arguments.data in ("digits", "photos"):
-            settings |= {"channels": None, "size": None}
         with settings_as({"data.source": "data"}):
-            return open_with_progress(own.model_copy(update=settings)).train, arguments.data
+            return open_with_progress(own.model_copy(update=settings).heeded()).train, arguments.data
     splits = open_with_progress(own)
     part = arguments.split or "validation"
     chosen = splits.validation if part == "validation" else splits.train

@@ -214,7 +214,7 @@ def _other_data(name: str, spec: DatasetSpec) -> NamedData:
     reading = ReadingArguments()
     in_files = name.startswith(("folder:", "zip:")) or name.lower().endswith(".zip") or Path(name).expanduser().is_dir()
     if in_files and not is_run(name) and len(spec.size) == 2 and spec.channels in (1, 3):
-        reading = ReadingArguments(size=spec.size[0], channels=1 if spec.channels == 1 else 3)
+        reading = ReadingArguments(size=spec.size, channels=spec.channels)
     named = open_named(name, "--reference", reading, like=spec)
     check_count(len(named.dataset), "reference")
     return named

@@ -1,0 +1,1 @@
+"""Sources of data, a file each: see `source.Source`."""

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iddpm.errors import UserError
+from tests.data.making import folder_of, opened, picture
+
+
+def refuse_folder(tmp_path: Path) -> dict[str, tuple[str, str]]:
+    """Name -> (source, what the error says)."""
+    (tmp_path / "empty").mkdir()
+    folder_of(tmp_path / "mixed", a=picture(mode="L"), b=picture(mode="RGB"))
+    folder_of(tmp_path / "sizes", a=picture((8, 8)), b=picture((9, 8)))
+    folder_of(tmp_path / "one", a=picture())
+    folder_of(tmp_path / "cut", a=picture((64, 64)), b=picture((64, 64)))
+    whole = (tmp_path / "cut" / "a.png").read_bytes()
+    (tmp_path / "cut" / "a.png").write_bytes(whole[: len(whole) // 2])
+    folder_of(tmp_path / "text", a=picture())
+    (tmp_path / "text" / "b.png").write_text("hello")
+    (tmp_path / "bad.zip").write_bytes(b"PK nothing")
+    np.save(tmp_path / "float.npy", np.zeros((4, 8, 8)))
+    np.save(tmp_path / "high.npy", np.full((4, 8, 8), 20, dtype=np.int64))
+    np.save(tmp_path / "shape.npy", np.zeros(4, dtype=np.uint8))
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut short")
+    (tmp_path / "objects.npy").write_bytes(b"")
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "names.npz", stuff=np.zeros((4, 8, 8), dtype=np.uint8))
+    (tmp_path / "pickle.npy").write_bytes(pickle.dumps([1, 2]))
+    return {
+        "missing": ("folder:nowhere", "nowhere does not exist"),
+        "unknown": ("celeba", '"celeba" is not known; use digits'),
+        "empty": (f"folder:{tmp_path}/empty", "holds no items .png, jpg, jpeg, webp, bmp, wav."),
+        "mixed": (
+            f"folder:{tmp_path}/mixed",
+            "1 .a.png. and 3 .b.png.; use data.channels=1 or data.channels=3",
+        ),
+        "sizes": (f"folder:{tmp_path}/sizes", "differ in size .8x8, 8x9, ....; use e.g. data.size=32"),
+        "one": (f"folder:{tmp_path}/one", "cannot be split"),
+        "cut": (f"folder:{tmp_path}/cut", r"1 of 2 files cannot be used: a.png .*data.skip_broken=True"),
+        "text": (f"folder:{tmp_path}/text", r"b.png is no picture.*data.skip_broken=True"),
+        "file as folder": (f"folder:{tmp_path}/bad.zip", "is a file; give a folder"),
+        "folder as zip": (f"zip:{tmp_path}/one", "is a folder; give a file"),
+        "bad zip": (f"zip:{tmp_path}/bad.zip", "no zip archive"),
+        "float": (f"npy:{tmp_path}/float.npy", "quantize it to integers"),
+        "high": (f"npy:{tmp_path}/high.npy", "got 17; use data.levels=21 or scale"),
+        "shape": (f"npy:{tmp_path}/shape.npy", "data.dimensions"),
+        "cut npz": (f"npz:{tmp_path}/cut.npz", "damaged"),
+        "objects": (f"npy:{tmp_path}/objects.npy", "Python objects"),
+        "names": (f"npz:{tmp_path}/names.npz", "holds stuff; call the items images"),
+        "pickle": (f"npy:{tmp_path}/pickle.npy", "Python objects|no array"),
+    }
+
+
+CASES = [
+    "missing", "unknown", "empty", "mixed", "sizes", "one", "cut", "text", "file as folder",
+    "folder as zip", "bad zip", "float", "high", "shape", "cut npz", "objects", "names", "pickle",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_sources_are_one_line_with_a_way_out(tmp_path: Path, case: str) -> None:
+    source, message = refuse_folder(tmp_path)[case]
+    with pytest.raises(UserError, match=message) as caught:
+        opened(source, levels=17 if case == "high" else None)
+    assert "\n" not in str(caught.value)
+    cache = tmp_path / "cache"
+    assert not cache.exists() or not list(cache.glob("building-*"))  # nothing half-written
