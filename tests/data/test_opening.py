@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from iddpm.errors import UserError
+from iddpm.files import cache_folder
 from tests.data.making import folder_of, opened, picture
 
 
@@ -67,5 +68,5 @@ def test_bad_sources_are_one_line_with_a_way_out(tmp_path: Path, case: str) -> N
     with pytest.raises(UserError, match=message) as caught:
         opened(source, levels=17 if case == "high" else None)
     assert "\n" not in str(caught.value)
-    cache = tmp_path / "cache"
+    cache = cache_folder()
     assert not cache.exists() or not list(cache.glob("building-*"))  # nothing half-written

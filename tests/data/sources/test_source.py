@@ -10,6 +10,7 @@ from iddpm.cli.main import main
 from iddpm.config import DataConfig, DatasetSpec
 from iddpm.data import ArrayDataset, Splits, split
 from iddpm.data.sources.source import Source
+from iddpm.evaluation import classifier
 from iddpm.names import SOURCES
 from iddpm.progress import Progress, Work
 from tests.cli.test_journeys import TINY_FLAGS
@@ -34,7 +35,10 @@ def _noise() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_noise")
-def test_a_source_from_outside_works_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_source_from_outside_works_end_to_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier, "STEPS", 20)
     run = str(tmp_path / "run")
     data = ["--data.source", "noise", "--data.levels", "None", "--data.num-classes", "2", "--network.classes"]
     assert main(["train", "digits", "--run", run, *data, *TINY_FLAGS]) == 0
