@@ -26,7 +26,7 @@ import torch
 from scipy import stats
 
 from benchmarks.quality import RESULTS
-from iddpm.checkpoints.run import load
+from iddpm.checkpoints.loading import load
 from iddpm.data import Dataset, open_source
 from iddpm.diffusion import SeededNoise, single_terms
 from iddpm.diffusion.randomness import mixed_seed

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality import RESULTS
-from iddpm.checkpoints.run import load
+from iddpm.checkpoints.loading import load
 from iddpm.config import Config
 from iddpm.data import open_source
 from iddpm.data.dataset import Rows

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from iddpm.checkpoints import openai
+from iddpm.checkpoints.formats import openai
 from iddpm.conditions import Classes, LowResolution
 from iddpm.conditions.condition import Condition
 from iddpm.config import DataConfig
@@ -75,7 +75,7 @@ def ruled_network(config: Mapping[str, Any], size: Sequence[int], *, upsampler: 
         norm_groups=32,
         **options,
     )
-    shapes = {name: tensor.shape for name, tensor in openai.to_theirs(network.state_dict()).items()}
+    shapes = {name: tensor.shape for name, tensor in openai.OpenAI().to_theirs(network.state_dict()).items()}
     theirs = {name: ruled_weight(name, shape) for name, shape in shapes.items()}
-    network.load_state_dict(openai.to_ours(theirs))
+    network.load_state_dict(openai.OpenAI().to_ours(theirs))
     return network

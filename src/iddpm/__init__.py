@@ -28,7 +28,7 @@ _PUBLIC = {
     "train": "training",
     "Trainer": "training",
     "Model": "model",
-    "load": "checkpoints.run",
+    "load": "checkpoints.loading",
     "sample": "sampling",
     "score": "scoring.whole",
     "LikelihoodScore": "scoring.whole",
@@ -50,7 +50,7 @@ _PUBLIC = {
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604
 
 if TYPE_CHECKING:
-    from iddpm.checkpoints.run import load
+    from iddpm.checkpoints.loading import load
     from iddpm.conditions import Classes, Condition, LowResolution
     from iddpm.config import (
         Config,

@@ -23,11 +23,10 @@ from iddpm.names import (
     Precision,
 )
 from iddpm.registry import OneOf
+from iddpm.versions import VERSIONS
 
-FORMAT_VERSION = 2
-"""Of `config.json` and of a model's own description."""
-READABLE = (1, 2)
-"""Versions that are understood; a file of another one is refused, not guessed at.
+READABLE = (1, VERSIONS["configuration"])
+"""Versions of configurations and models' descriptions that are understood; another one is refused, not guessed at.
 
 In the first one all normalisation was in 32 groups, or as many as divide the channels.
 """
@@ -323,30 +322,34 @@ class Config(Section):
         return self
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, with the format's version."""
-        return {"format": FORMAT_VERSION, **self.model_dump(mode="json")}
+        """Return plain values, with the format's version."""
+        return {"format": VERSIONS["configuration"], **self.model_dump(mode="json")}
 
     @classmethod
-    def from_json(cls, values: object, where: str) -> Config:
-        """The reverse of `to_json`; UserError naming `where` for anything else."""
+    def from_json(cls, values: object, file: str) -> Config:
+        """Return the configuration that `to_json` gave; UserError naming `file` for anything else."""
         if not isinstance(values, dict):
-            raise UserError(f"{where}: holds no configuration; write one with: iddpm info --preset digits --json")
-        version = values.get("format", FORMAT_VERSION)
-        if version not in READABLE:
-            raise UserError(
-                f"{where}: has format version {version}, and this iddpm reads versions up to {FORMAT_VERSION};"
-                " use the iddpm that wrote it"
-            )
+            way = ("write one with: iddpm info ", Setting("preset", "digits"), " ", Setting("json"))
+            raise UserError(f"{file}: holds no configuration", way=way)
+        version = check_version(values.get("format", VERSIONS["configuration"]), file)
         if version == 1 and isinstance(network := values.get("network"), dict):
             values = {**values, "network": {"norm_groups": 32, **network}}
         try:
             return cls.model_validate({key: value for key, value in values.items() if key != "format"})
         except ValidationError as error:
-            raise UserError(f"{where}: {first_mistake(error)}") from None
+            raise UserError(f"{file}: {mistake(error)}") from None
+
+
+def check_version(version: object, file: str) -> object:
+    """Return the version of a configuration or description; UserError for one that is not understood."""
+    if version not in READABLE:
+        what = f"{file}: has format version {version}, and this iddpm reads versions up to {READABLE[-1]}"
+        raise UserError(what, way="use the iddpm that wrote it")
+    return version
 
 
 def load_config(path: Path) -> Config:
-    """A configuration from a JSON file; UserError for one that is missing or wrong."""
+    """Return the configuration in a JSON file; UserError for one that is missing or wrong."""
     try:
         values = json.loads(path.read_text())
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from iddpm.errors import UserError
+from iddpm.errors import Text, UserError
 
 CACHE = "IDDPM_CACHE"
 """The environment variable that names the folder of everything that is kept between runs and can be made again."""
@@ -71,22 +71,41 @@ def _permit(path: Path, as_: Path) -> None:
             each.chmod(each.stat().st_mode | mode)
 
 
-def locked(path: Path, taken: str) -> Callable[[], None]:
+def locked(path: Path, taken: Text, *, way: Text = ()) -> Callable[[], None]:
     """Keep other processes from what the file `path` stands for, until what this returns is called or the process ends.
 
-    UserError saying `taken` where another one has it. (Where the system has no such locks, nothing happens.)
+    The file is removed then. UserError saying `taken` if another process has it. (Where the system has no such locks,
+    nothing happens.)
     """
     try:
         import fcntl
     except ImportError:
         return lambda: None
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UserError(taken, way=way) from None
+        if _is_open(path, descriptor):  # else it was removed in between, and another process may lock a new one
+            break
         os.close(descriptor)
-        raise UserError(taken) from None
-    return lambda: os.close(descriptor)
+
+    def release() -> None:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+    return release
+
+
+def _is_open(path: Path, descriptor: int) -> bool:
+    """Return whether an open file is (still) the one at `path`."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def check_place(path: Path, field: str) -> None:

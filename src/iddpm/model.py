@@ -68,6 +68,11 @@ class Model:
         return cls(network, build_diffusion(config, spec), spec, conditions, config=config)
 
     @property
+    def is_own(self) -> bool:
+        """Return whether the model is somebody's own: no configuration made it."""
+        return self._config is None
+
+    @property
     def config(self) -> Config:
         """The configuration that the model was made with; UserError for one's own network, which has none."""
         if self._config is None:

@@ -146,6 +146,25 @@ CONDITIONS: Registry[Any] = Registry(
 )
 """Fact `flag`: the argument of `iddpm sample` that gives it."""
 
+_FORMATS = "iddpm.checkpoints.formats"
+FORMATS: Registry[Any] = Registry(
+    "checkpoint format",
+    "format",
+    {
+        "native": Row("our own names", f"{_FORMATS}.native:Native"),
+        "openai": Row("the authors' (openai/improved-diffusion)", f"{_FORMATS}.openai:OpenAI"),
+    },
+)
+
+BACKENDS: Registry[Any] = Registry(
+    "backend",
+    "backend",
+    {
+        "alone": Row("one process", "iddpm.training.running.alone:Alone"),
+        "ddp": Row("processes that share each batch (DistributedDataParallel)", "iddpm.training.running.ddp:DDP"),
+    },
+)
+
 _COMMANDS = "iddpm.cli.commands"
 _MODEL, _RESUMABLE = {"loads_network": True}, {"resumable": True}
 COMMANDS: Registry[Callable[[Sequence[str]], int]] = Registry(

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file as read_safetensors
 from safetensors.torch import save_file
 
-from iddpm.checkpoints import openai
-from iddpm.checkpoints.run import RunDirectory, load
+from iddpm.checkpoints.formats import openai
+from iddpm.checkpoints.loading import load
+from iddpm.checkpoints.run import RunDirectory
 from iddpm.data import open_source
 from iddpm.errors import UserError
 from iddpm.sampling import sample
@@ -78,17 +79,17 @@ def test_other_versions_and_other_networks_are_refused(run: Path, tmp_path: Path
     with pytest.raises(UserError, match="do not belong together"):
         load(rewritten(copied(run, tmp_path / "b.safetensors"), {"config": config}))
     save_file({"a": torch.zeros(1)}, tmp_path / "c.safetensors")
-    with pytest.raises(UserError, match="--preset"):
+    with pytest.raises(UserError, match="say what it is with config"):
         load(tmp_path / "c.safetensors")
 
 
 def test_the_authors_files_load_and_other_pickles_do_not(run: Path, tmp_path: Path) -> None:
     config = tiny()
     model = load(run)
-    torch.save(openai.to_theirs(model.network.state_dict()), tmp_path / "theirs.pt")
+    torch.save(openai.OpenAI().to_theirs(model.network.state_dict()), tmp_path / "theirs.pt")
     theirs = load(tmp_path / "theirs.pt", config=config)
     assert torch.equal(sample(theirs, 2, steps=2), sample(model, 2, steps=2))
-    with pytest.raises(UserError, match="--preset"):
+    with pytest.raises(UserError, match="say what it is with config"):
         load(tmp_path / "theirs.pt")
 
     class Trap:

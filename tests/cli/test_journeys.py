@@ -90,7 +90,7 @@ def test_a_run_goes_on_by_its_own_name(tmp_path: Path, capsys: pytest.CaptureFix
         )
         == 2
     )
-    assert "weight_decay: the run in" in capsys.readouterr().err
+    assert "--training.weight-decay: the run in" in capsys.readouterr().err
 
 
 def test_a_configuration_file_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from iddpm.build import build_network
-from iddpm.checkpoints import openai
+from iddpm.checkpoints.formats import openai
 from iddpm.conditions import LowResolution
 from iddpm.config import DataConfig
 from iddpm.errors import UserError
@@ -41,11 +41,11 @@ def test_presets_are_the_published_networks(name: str) -> None:
     with torch.device("meta"):
         network = build_network(config, spec)
     assert sum(parameter.numel() for parameter in network.parameters()) == known["parameters"]
-    theirs = openai.to_theirs(network.state_dict())
+    theirs = openai.OpenAI().to_theirs(network.state_dict())
     assert len(theirs) == known["tensors"]
     lines = sorted(f"{key} {'x'.join(map(str, tensor.shape))}" for key, tensor in theirs.items())
     assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == known["sha256"]
-    assert set(openai.to_ours(theirs)) == set(network.state_dict())
+    assert set(openai.OpenAI().to_ours(theirs)) == set(network.state_dict())
 
 
 @pytest.mark.parametrize("name", PRESET_OF)

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from iddpm.checkpoints.run import RunDirectory, TrainingState, load
+from iddpm.checkpoints.loading import load
+from iddpm.checkpoints.run import RunDirectory
+from iddpm.checkpoints.state import TrainingState, load_state
 from iddpm.config import Config
 from iddpm.data import open_source
 from iddpm.errors import UserError
@@ -27,7 +29,7 @@ def run_to_end(config: Config, run: Path) -> list[object]:
 
 
 def state_of(config: Config, run: Path) -> TrainingState:
-    state = RunDirectory(run).load_state(config)
+    state = load_state(RunDirectory(run), config.training.ema_rates)
     assert state is not None
     return state
 

@@ -244,6 +244,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     import socket
 
     from iddpm.checkpoints.run import RunDirectory
+    from iddpm.checkpoints.state import load_state
     from iddpm.training import train
 
     config = tiny(**SHARED)
@@ -253,7 +254,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     multiprocessing.spawn(_one_of_two, args=(port, str(tmp_path / "two")), nprocs=2)
-    one, two = (RunDirectory(tmp_path / name).load_state(config) for name in ("one", "two"))
+    one, two = (load_state(RunDirectory(tmp_path / name), config.training.ema_rates) for name in ("one", "two"))
     assert one is not None
     assert two is not None
     assert int(two.timestep_sampler["counts"].min()) == 10  # warmed up: its draws mattered

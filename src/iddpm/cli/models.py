@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iddpm.errors import UserError
 from iddpm.presets import preset
 
 if TYPE_CHECKING:
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 def load_for_use(path: str, weights: str | None, preset_name: str | None, device: str) -> Model:
     """The model at `path` on its device; UserError for one that cannot be had."""
     from iddpm.acceleration import choose_device
-    from iddpm.checkpoints.run import load
+    from iddpm.checkpoints.loading import load
 
     chosen = choose_device(device)
     config = None if preset_name is None else preset(preset_name)
-    return load(Path(path), weights=weights, config=config).to(chosen)
+    try:
+        return load(Path(path), weights=weights, config=config).to(chosen)
+    except UserError as error:
+        raise error.renamed({"config": "preset"}) from None

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from iddpm.acceleration import choose_device
-from iddpm.checkpoints.run import RunDirectory, load, step_of
+from iddpm.checkpoints.loading import load
+from iddpm.checkpoints.run import RunDirectory, step_of
 from iddpm.config import Config, DatasetSpec, Section, TrainingConfig
 from iddpm.errors import DivergedError
 from iddpm.experiments.data import fingerprint, opened, spec_of
@@ -66,7 +67,7 @@ class DiffusionRun(Subject):
         training, latest = self.config.training, RunDirectory(folder).latest()
         if latest is None or step_of(latest) < training.steps:
             return False
-        records = Records(folder / "metrics.jsonl").read() if training.validate_every else []
+        records = Records(RunDirectory(folder).metrics).read() if training.validate_every else []
         # An interruption may have come between the last checkpoint and the last validation.
         return not training.validate_every or any(
             record["step"] == training.steps and "validation_bits" in record for record in records
@@ -78,7 +79,7 @@ class DiffusionRun(Subject):
 
     def model(self, folder: Path, weights: str | None = None, step: int | None = None) -> Model:
         """As it was after `step` (at the end for None), with averaged weights if not told otherwise; ready for work."""
-        place = folder if step is None else folder / "checkpoints" / f"step-{step:08d}"
+        place = folder if step is None else RunDirectory(folder).checkpoint(step)
         model = load(place, weights=weights).to(choose_device("auto"))
         return model.accelerate(calls=10_000, tell=lambda line: None)
 

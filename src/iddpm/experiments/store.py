@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from iddpm.checkpoints.run import RunDirectory
 from iddpm.errors import UserError
 from iddpm.experiments.experiment import JSON, Cell, Measure, Measured, Progress, Subject
 from iddpm.files import locked, write_json
@@ -99,7 +100,7 @@ def claimed(folder: Path) -> Iterator[bool]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        free = locked(folder / "claim", "")
+        free = locked(RunDirectory(folder).claim, "")
     except UserError:
         yield False
         return
@@ -111,10 +112,11 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 def _is_trained_elsewhere(folder: Path) -> bool:
     """By an `iddpm train` of its own, as on a cluster."""
-    if not (folder / "lock").exists():
+    lock = RunDirectory(folder).training_lock
+    if not lock.exists():
         return False
     try:
-        locked(folder / "lock", "")()
+        locked(lock, "")()
     except UserError:
         return True
     return False

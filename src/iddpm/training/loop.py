@@ -12,7 +12,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from iddpm.checkpoints.run import RunDirectory, TrainingState
+from iddpm.checkpoints.loading import describe
+from iddpm.checkpoints.run import RunDirectory
+from iddpm.checkpoints.state import TrainingState, load_state, save_state
 from iddpm.config import Config
 from iddpm.data import Splits
 from iddpm.data.dataset import Indices
@@ -152,7 +154,7 @@ class Session:
         self.run.check_same(self.config)
         if self.run.latest() is not None:
             self.run.check_data(self.splits.spec, self._fingerprint)
-        state = self.run.load_state(self.config)
+        state = load_state(self.run, self.config.training.ema_rates)
         if state is not None:
             restore(self.trainer, state)
             self.window.load_state_dict(dict(state.window))
@@ -234,7 +236,7 @@ class Session:
         path = self.run.path
         if trainer.processes.is_first:
             state = capture(trainer, self.window)
-            path = self.run.save(self.config, self.splits.spec, state)
+            path = save_state(self.run, state, describe(trainer.model), self.config.training)
         trainer.processes.wait()
         self.saved_step = trainer.step
         return Saved(trainer.step, path)

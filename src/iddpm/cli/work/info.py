@@ -12,10 +12,11 @@ from iddpm.build import build_network, build_schedule
 from iddpm.checkpoints.run import RunDirectory
 from iddpm.checkpoints.weights import read_description
 from iddpm.cli.commands.info import InfoArguments
-from iddpm.config import FORMAT_VERSION, Config, DatasetSpec, load_config
+from iddpm.config import Config, DatasetSpec, load_config
 from iddpm.diffusion import cosine_offset
 from iddpm.errors import Setting, UserError
 from iddpm.presets import preset
+from iddpm.versions import VERSIONS
 
 
 def describe(arguments: InfoArguments) -> int:
@@ -61,7 +62,7 @@ def _read(path: Path) -> tuple[Config, DatasetSpec | None, dict[str, Any]]:
     if file.suffix != ".safetensors":
         raise UserError(f"{path}: does not describe itself", way=("name its preset with ", Setting("preset")))
     known = read_description(file)
-    return known.config, known.spec, {"model": str(path), "step": known.step, "weights": known.weights}
+    return known.making(file), known.spec, {"model": str(path), "step": known.step, "weights": known.weights}
 
 
 def _sizes(config: Config, spec: DatasetSpec) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _sizes(config: Config, spec: DatasetSpec) -> dict[str, Any]:
         network = build_network(config, spec)
     schedule = build_schedule(config, spec)
     facts: dict[str, Any] = {
-        "format": FORMAT_VERSION,
+        "format": VERSIONS["configuration"],
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "data": f"{'x'.join(map(str, spec.shape))} in {spec.levels} levels, {len(spec.class_names)} classes",
         "grey_level_width": round(2 / (spec.levels - 1), 6),

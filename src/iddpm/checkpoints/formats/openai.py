@@ -1,12 +1,13 @@
-"""The tensors of the authors' released checkpoints (openai/improved-diffusion) by our names, and ours by theirs."""
+"""The authors' released checkpoints (openai/improved-diffusion)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
+from iddpm.checkpoints.formats.format import CheckpointFormat
 from iddpm.errors import UserError
 
 # (theirs, ours): what a name starts with, with numbers for {}. What follows is a layer of the list below, or nothing.
@@ -35,24 +36,39 @@ _LAYERS = [
 _ATTENTION_WEIGHTS = ("qkv.weight", "project.weight")
 
 
-def is_theirs(names: Mapping[str, object]) -> bool:
-    """Whether tensors go by the authors' names."""
-    return "time_embed.0.weight" in names
+class OpenAI(CheckpointFormat):
+    """The names of the authors' release. Their attention's 1x1 convolutions `[out, in, 1]` are our linear layers."""
+
+    def recognises(self, names: Collection[str]) -> bool:
+        return "time_embed.0.weight" in names
+
+    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        converted = {our_name(name): tensor for name, tensor in state.items()}
+        return {
+            name: tensor.squeeze(-1) if name.endswith(_ATTENTION_WEIGHTS) and tensor.ndim == 3 else tensor
+            for name, tensor in converted.items()
+        }
+
+    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            their_name(name): tensor.unsqueeze(-1) if name.endswith(_ATTENTION_WEIGHTS) else tensor
+            for name, tensor in state.items()
+        }
 
 
 def our_name(theirs: str) -> str:
-    """The name in our network of one of their tensors; UserError for a name that their network does not have."""
+    """Return our name of one of their tensors; UserError for a name that their network does not have."""
     for their_place, our_place in _PLACES:
         place = _match(their_place, theirs)
         if place:
             rest = theirs[place.end() :]
             layers = (ours + rest[len(name) :] for name, ours in _LAYERS if rest.startswith(name))
             return our_place.format(*place.groups()) + next(layers, rest)
-    raise UserError(f'checkpoint: tensor "{theirs}" is not one of an improved-diffusion network')
+    raise UserError(f'tensor "{theirs}" is not one of an improved-diffusion network')
 
 
 def their_name(ours: str) -> str:
-    """The reverse of `our_name`."""
+    """Return their name of one of our tensors; UserError for a name that their network has no counterpart of."""
     for their_place, our_place in _PLACES:
         place = _match(our_place, ours)
         if place:
@@ -61,25 +77,8 @@ def their_name(ours: str) -> str:
             upwards = their_place.startswith("output_blocks")
             layer = layers[-1 if upwards else 0] if layers else rest
             return their_place.format(*place.groups()) + layer
-    raise UserError(f'checkpoint: tensor "{ours}" is not one of an improved-diffusion network')
+    raise UserError(f'tensor "{ours}" is not one of an improved-diffusion network')
 
 
 def _match(template: str, name: str) -> re.Match[str] | None:
     return re.match(re.escape(template).replace(r"\{\}", r"(\d+)"), name)
-
-
-def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Their state dict as ours. Their attention's 1x1 convolutions `[out, in, 1]` are our linear layers `[out, in]`."""
-    converted = {our_name(name): tensor for name, tensor in state.items()}
-    return {
-        name: tensor.squeeze(-1) if name.endswith(_ATTENTION_WEIGHTS) and tensor.ndim == 3 else tensor
-        for name, tensor in converted.items()
-    }
-
-
-def to_theirs(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our state dict as theirs."""
-    return {
-        their_name(name): tensor.unsqueeze(-1) if name.endswith(_ATTENTION_WEIGHTS) else tensor
-        for name, tensor in state.items()
-    }
