@@ -1,4 +1,4 @@
-"""The pages of reference, made from the code: commands.md and configuration.md.
+"""Documents made from the code: commands.md, configuration.md, and the blocks of code in docs/architecture.md.
 
 .venv/bin/python docs/reference/generate.py
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 import sys
 import textwrap
+import tomllib
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +28,8 @@ from iddpm.names import COMMANDS
 from iddpm.presets import PRESETS
 from iddpm.registry import OneOf
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).parent.parent
+ROOT = DOCS.parent
 MADE_BY = "<!-- Made by docs/reference/generate.py: change the code, and run it again. -->"
 REQUIRED = object()
 
@@ -192,9 +195,29 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PAGES = {"commands.md": commands_page, "configuration.md": configuration_page}
+def architecture_page() -> str:
+    """Return the page on the architecture as it is, with its blocks of code as the files that they show."""
+
+    def block(match: re.Match[str]) -> str:
+        marker, file = match[1], ROOT / match[2]
+        if not file.exists():
+            return f"{marker}\n\n"
+        if file.name == "pyproject.toml":
+            layers = tomllib.loads(file.read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+            return "\n".join([marker, "```", *layers, "```", "\n"])
+        return f"{marker}\n```python\n{file.read_text()}```\n\n"
+
+    text = (DOCS / "architecture.md").read_text()
+    return re.sub(r"(<!-- ([\w./]+) -->)\n(?:```\w*\n.*?```\n)?\n?", block, text, flags=re.DOTALL)
+
+
+PAGES = {
+    "reference/commands.md": commands_page,
+    "reference/configuration.md": configuration_page,
+    "architecture.md": architecture_page,
+}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():
-        (HERE / page).write_text(make())
-        print(HERE / page)
+        (DOCS / page).write_text(make())
+        print(DOCS / page)
