@@ -1,4 +1,4 @@
-"""What a user did wrong, and training that diverged. A command renders the fields of a UserError as its own flags."""
+"""Mistakes of users, and training that diverged. A command renders the fields of a UserError as its own flags."""
 
 from __future__ import annotations
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 from iddpm.registry import Registry, Row
 
 Precision = Literal["auto", "float32", "tf32", "bfloat16"]
-"""What a network computes in: float32 rounds nothing; tf32 lets a GPU round what it multiplies to 10 bits; bfloat16
+"""Precision that a network computes in: float32 rounds nothing; tf32 lets a GPU round what it multiplies to 10 bits;
 
-computes the network's layers (not the diffusion, the loss or the weights) in 8 bits, on a GPU or a CPU made for it.
+bfloat16 computes the network's layers (not the diffusion, the loss or the weights) in 8 bits, on a GPU or a CPU made
+for it.
 """
 Compile = Literal["auto", "on", "off"]
 """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""

@@ -1,4 +1,4 @@
-"""What a model is told of an item beside x_t and t, a file each."""
+"""The conditions of models: what they are told of an item beside x_t and t. A file each."""
 
 from iddpm.conditions.classes import Classes
 from iddpm.conditions.condition import Condition, Conditions, conditions_of

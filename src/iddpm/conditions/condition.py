@@ -1,4 +1,4 @@
-"""What a condition is: something that a model is told of an item beside x_t and t."""
+"""The abstract condition: something that a model is told of an item beside x_t and t."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Conditions = Mapping[str, Tensor]
 """The values of a batch by the names of conditions, each `[batch, ...]`."""
 ForRows = Callable[[range], Tensor]
-"""From some of the samples that are drawn to the condition's values for them."""
+"""Function from some rows of the samples that are drawn to the condition's values for them."""
 
 
 class Condition(NetworkInput):

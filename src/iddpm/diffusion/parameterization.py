@@ -103,7 +103,7 @@ class Variance(ABC):
 
     is_learned: bool
     bins = Bins(0.0, 1.0, 1)
-    """How finely `said` is told apart when errors are counted; a single bin where nothing is said."""
+    """Bins of `said` in which errors are counted; a single one where nothing is said."""
 
     @abstractmethod
     def log_variance(self, step: StepCoefficients, part: Tensor | None) -> Tensor:

@@ -25,7 +25,7 @@ class TimestepSampler(ABC):
         self.num_timesteps = num_timesteps
 
     learns: ClassVar[bool] = False
-    """Whether `update` needs to be called."""
+    """True for samplers whose `update` needs to be called."""
 
     @abstractmethod
     def draw(self, batch_size: int, generator: torch.Generator) -> DrawnTimesteps:
@@ -81,7 +81,7 @@ class LossSecondMoment(TimestepSampler):
 
     @property
     def warmed_up(self) -> bool:
-        """Whether every step has a full history."""
+        """True once every step has a full history."""
         return bool((self.counts == self.history.shape[1]).all())
 
     def weights(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""How a network takes in what it is told beside x_t and t."""
+"""The abstract input of a network: how it takes in what it is told beside x_t and t."""
 
 from __future__ import annotations
 

@@ -21,13 +21,13 @@ AVERAGE_POOLS: dict[int, type[nn.AvgPool1d] | type[nn.AvgPool2d] | type[nn.AvgPo
 }
 MOST_GROUPS = 32
 FEWEST_CHANNELS = 4
-"""Of normalisation: as the authors' networks of 128 channels."""
+"""Groups of normalisation, as in the authors' networks of 128 channels."""
 
 
 def convolution(
     dimensions: int, in_channels: int, out_channels: int, kernel: int = 3, stride: int | tuple[int, ...] = 1
 ) -> nn.Module:
-    """A convolution that keeps the size but for its stride."""
+    """Return a convolution that keeps the size but for its stride."""
     if (dimensions, kernel, stride) == (2, 3, 1):
         return Convolution3x3(in_channels, out_channels)
     return CONVOLUTIONS[dimensions](in_channels, out_channels, kernel, stride=stride, padding=kernel // 2)  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def group_norm(channels: int, groups: int | None = None) -> GroupNorm:
 
 
 def group_count(channels: int, groups: int | None) -> int:
-    """As many of `groups` as divide the channels; for None up to 32, each of 4 channels at least.
+    """Return as many of `groups` as divide the channels; for None up to 32, each of 4 channels at least.
 
     A channel alone in its group has no mean left: what differs between images as a whole, their colour first, is lost.
     """
@@ -71,7 +71,7 @@ def group_count(channels: int, groups: int | None) -> int:
 
 
 def zeroed(module: nn.Module) -> nn.Module:
-    """The module with all of its parameters zero: a residual branch that starts as nothing."""
+    """Set all parameters of a module to zero, so that a residual branch starts as nothing, and return it."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module

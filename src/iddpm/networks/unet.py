@@ -146,12 +146,7 @@ class UNet(nn.Module):
         )
 
         self.time_embedding = TimestepEmbedding(channels, embedding_size, timestep_scale)
-        self.embeddings: dict[str, str] = {}
-        for condition in conditions:
-            embedding = condition.embedding(embedding_size)
-            if embedding is not None:
-                self.embeddings[condition.name] = condition.module or f"{condition.name}_embedding"
-                self.add_module(self.embeddings[condition.name], embedding)
+        self.embeddings = self._add_embeddings(conditions, embedding_size)
         beside = sum(condition.channels for condition in conditions)
         stem = convolution(len(size), in_channels + beside, channels)
         levels = [
@@ -165,6 +160,16 @@ class UNet(nn.Module):
         self.decoder = _decoder(levels, skipped, num_res_blocks, up)
         self.norm_out = group_norm(widths[0], norm_groups)
         self.conv_out = zeroed(convolution(len(size), widths[0], out_channels))
+
+    def _add_embeddings(self, conditions: Sequence[NetworkInput], size: int) -> dict[str, str]:
+        """Add the modules of conditions that join the timestep's embedding; return their names by condition."""
+        names = {}
+        for condition in conditions:
+            embedding = condition.embedding(size)
+            if embedding is not None:
+                names[condition.name] = condition.module or f"{condition.name}_embedding"
+                self.add_module(names[condition.name], embedding)
+        return names
 
     def forward(self, x: Tensor, t: Tensor, conditions: Mapping[str, Tensor] = NONE) -> Tensor:
         """Return the output at `x` `[batch, in, *size]` for original timesteps `t` and the conditions by name.

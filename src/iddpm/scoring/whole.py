@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from iddpm.config import by
 from iddpm.data import Dataset
 from iddpm.diffusion import Bound, Diffusion, Reading, SeededNoise, bound_terms, prior_bits
 from iddpm.diffusion.process import Predict
@@ -89,7 +90,7 @@ def check_fits(model: Model, dataset: Dataset) -> None:
     """Raise UserError for data that the model was not made for."""
     spec = dataset.spec
     if spec.shape != model.spec.shape or spec.levels != model.spec.levels:
-        ours, theirs = (f"{'x'.join(map(str, each.shape))} in {each.levels} levels" for each in (model.spec, spec))
+        ours, theirs = (f"{by(form.shape)} in {form.levels} levels" for form in (model.spec, spec))
         raise UserError(
             f"items are {theirs}, and the model was made for {ours}", field="data.source", way="give data of that kind"
         )

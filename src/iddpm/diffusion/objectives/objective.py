@@ -1,4 +1,4 @@
-"""What a training objective is, and the two losses that the paper's are made of (Section 3.1)."""
+"""The abstract training objective, and the two losses that the paper's are made of (Section 3.1)."""
 
 from __future__ import annotations
 

@@ -42,9 +42,9 @@ class ErrorTable(Reading):
         def with_errors(x_t: Tensor, timesteps: Tensor) -> Tensor:
             if x_t.device not in on_device:
                 on_device[x_t.device] = (diffusion.schedule.timesteps.to(x_t.device), table.to(x_t.device))
-            known, values = on_device[x_t.device]
+            steps, values = on_device[x_t.device]
             parts = own.split(predict(x_t, timesteps), x_t.shape[1])
-            row = torch.searchsorted(known, timesteps).reshape(-1, *[1] * (x_t.ndim - 1))
+            row = torch.searchsorted(steps, timesteps).reshape(-1, *[1] * (x_t.ndim - 1))
             said = own.variance.said(parts.variance)
             column = 0 if said is None or bins == 1 else own.variance.bins.index(said)
             errors = torch.take(values, row * bins + column).to(x_t.dtype)
@@ -54,10 +54,10 @@ class ErrorTable(Reading):
 
     def of_chain(self, schedule: NoiseSchedule) -> Tensor:
         """Return `[steps, bins]`: the errors at the chain's steps, and at its first one the decoder's variances."""
-        known, wanted = self.timesteps.double(), schedule.timesteps.double()
-        right = torch.searchsorted(known, wanted).clamp(1, max(1, len(known) - 1)).clamp(max=len(known) - 1)
+        measured, wanted = self.timesteps.double(), schedule.timesteps.double()
+        right = torch.searchsorted(measured, wanted).clamp(1, max(1, len(measured) - 1)).clamp(max=len(measured) - 1)
         left = (right - 1).clamp(min=0)
-        share = ((wanted - known[left]) / (known[right] - known[left]).clamp(min=1.0)).clamp(0.0, 1.0)[:, None]
+        share = ((wanted - measured[left]) / (measured[right] - measured[left]).clamp(min=1.0)).clamp(0.0, 1.0)[:, None]
         table = torch.lerp(self.errors.double().log()[left], self.errors.double().log()[right], share).exp()
         decoder = self.decoder.double().log()
         table[0] = torch.lerp(decoder[left[0]], decoder[right[0]], share[0]).exp()

@@ -14,7 +14,7 @@ from iddpm.diffusion.readings.reading import ExpectedError, Reading
 from iddpm.diffusion.reverse import Clip, bounded
 
 PROBE = 0.02
-"""How far the probe goes from x_t, in standard deviations of its noise."""
+"""Distance of the probe from x_t, in standard deviations of its noise."""
 SMALLEST = 0.1
 """The least variance at the data's end, in half levels squared."""
 
@@ -49,7 +49,7 @@ class Jacobian(Reading):
                 mean = own.split(predict(x, timesteps), x.shape[1]).mean
                 return mean, bounded(own.prediction.x_0(step, mean, x), clip)
 
-            signs = torch.stack([signs_of(each, x_t.shape[1:]) for each in timesteps.tolist()]).to(x_t)
+            signs = torch.stack([signs_of(timestep, x_t.shape[1:]) for timestep in timesteps.tolist()]).to(x_t)
             distance = PROBE * step.sqrt_one_minus_alpha_bar
             mean, here = x_0(x_t)
             _, there = x_0(x_t + distance * signs)

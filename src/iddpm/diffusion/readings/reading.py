@@ -1,4 +1,4 @@
-"""What a reading of a network is: another meaning for its output, found after training."""
+"""The abstract reading of a network: another meaning for its output, found after training."""
 
 from __future__ import annotations
 

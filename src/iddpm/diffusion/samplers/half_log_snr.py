@@ -10,7 +10,7 @@ from iddpm.diffusion.schedule import NoiseSchedule
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """How noisy a step's x_t is: alpha, sigma, and lambda = log(alpha / sigma)."""
+    """The noise in a step's x_t: alpha, sigma, and lambda = log(alpha / sigma)."""
 
     alpha: float
     sigma: float

@@ -1,4 +1,4 @@
-"""What a sampler is, and the one loop that walks a chain from noise to data."""
+"""The abstract sampler, and the one loop that walks a chain from noise to data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SamplerState:
 
 @dataclass(frozen=True)
 class Here:
-    """What is known at a step before it is taken.
+    """All that is known at a step before it is taken.
 
     position: in the chain, 0 for the last step to be taken. x_t `[batch, channels, *size]`. coefficients: the step's.
     reverse: p(x_{t-1} | x_t) and the prediction of x_0, from the network at x_t.
@@ -44,7 +44,7 @@ class Here:
 
 
 Step = Callable[[Here, Noise], Tensor]
-"""From what is known at a step, and a source of noise, to x_{t-1}."""
+"""Function from what is known at a step, and a source of noise, to x_{t-1}."""
 
 
 class Sampler(ABC):

@@ -1,4 +1,4 @@
-"""What a schedule is, for chains of any length."""
+"""The abstract schedule, for chains of any length."""
 
 from __future__ import annotations
 
