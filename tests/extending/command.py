@@ -23,7 +23,7 @@ class WeighArguments:
 def run(words: Sequence[str]) -> int:
     """Print the number of parameters; return the exit code."""
     with parsed(WeighArguments, words, command="weigh", description="Count a model's parameters.") as arguments:
-        from iddpm.checkpoints.run import load
+        from iddpm import load
 
         print(sum(parameter.numel() for parameter in load(arguments.model).network.parameters()))
         return 0
