@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-from pydantic_core import core_schema
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from iddpm.errors import UserError
+
+if TYPE_CHECKING:
+    from pydantic_core import core_schema
 
 T = TypeVar("T")
 EXTENSIONS = "IDDPM_EXTENSIONS"
@@ -98,6 +99,8 @@ class OneOf:
     registry: Registry[Any]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        from pydantic_core import core_schema
+
         def check(name: str) -> str:
             if name not in self.registry:
                 raise ValueError(f'"{name}" is not known; use one of {", ".join(self.registry)}')
