@@ -37,6 +37,7 @@ def last(model: Model, splits: Splits, seed: int, error: float = 0.05, stride: s
     return estimate(model, splits.validation, error=error, steps=stride, count=COUNT, seed=seed)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_exact_bound(model: Model, splits: Splits) -> None:
     """40 intervals of 95 %, of which all but a few have to cover: 34 or fewer would have a chance of 1.4 %."""
     assert splits.validation is not None

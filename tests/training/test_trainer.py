@@ -239,6 +239,7 @@ def _one_of_two(rank: int, port: int, folder: str) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     """Importance sampling included: every process learns of every loss, and draws the same steps."""
     import socket
