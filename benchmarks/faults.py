@@ -23,13 +23,13 @@ from torch import Tensor
 from benchmarks.compare import processor
 from iddpm.config import DataConfig
 from iddpm.data import ArrayDataset, open_source
-from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures
 from iddpm.evaluation.metrics.frechet import frechet_distance
 from iddpm.evaluation.metrics.jackknife import jackknife
 from iddpm.evaluation.metrics.kernel import same_distribution
 from iddpm.evaluation.metrics.manifolds import manifolds
 from iddpm.evaluation.metrics.moments import Moments
+from iddpm.progress import finish
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 Z = 1.645
@@ -46,8 +46,7 @@ def scored(generated: Tensor, real: Tensor, seed: int) -> Scored:
         return {"frechet": distance, **manifolds(generated=ours, real=theirs).means()}
 
     values = scores(torch.arange(len(generated)), torch.arange(len(real)))
-    *_, errors = jackknife(scores, len(generated), len(real), seed=seed)
-    assert errors is not None
+    errors = finish(jackknife(scores, len(generated), len(real), seed=seed))
     return {name: (value, errors[name]) for name, value in values.items()}
 
 
@@ -123,8 +122,7 @@ def main() -> None:
     rows = np.arange(len(data))
     labels = data.labels(rows)
     assert labels is not None
-    trained = train_classifier(data)
-    network = ClassifierFeatures(trained.network, trained.accuracy)
+    network = finish(ClassifierFeatures.trained_on(data))
     items = data.items(rows)
     features = network.embed(items, 17).features
     soft = ArrayDataset(data.spec, blurred(items, 0.4))

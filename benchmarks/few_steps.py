@@ -33,7 +33,6 @@ from iddpm.data.sources.photos import Crops
 from iddpm.diffusion.planning import JumpStatistics
 from iddpm.diffusion.respacing import kept_timesteps
 from iddpm.errors import UserError
-from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures
 from iddpm.evaluation.images import collect, images_of_data
 from iddpm.evaluation.metrics.frechet import frechet_distance
@@ -43,6 +42,7 @@ from iddpm.few_steps.picture import picture
 from iddpm.few_steps.plan import StoredPlan, jump_statistics
 from iddpm.few_steps.study import STRIDES
 from iddpm.pictures import save_image
+from iddpm.progress import finish
 
 FOLDS = 4
 DRAWS = 24
@@ -73,11 +73,9 @@ def places(config: Config, path: Path) -> None:
     crops = open_source(config.data).train
     assert isinstance(crops, Crops)
     labelled = Places(crops)
-    trained = train_classifier(labelled)
-    network = ClassifierFeatures(trained.network, trained.accuracy)
+    network = finish(ClassifierFeatures.trained_on(labelled))
     what = {"source": config.data.source, "split": "train"}
-    *_, statistics = collect(images_of_data(labelled, what, count=REFERENCE), network)
-    assert isinstance(statistics, Statistics)
+    statistics = finish(collect(images_of_data(labelled, what, count=REFERENCE), network))
     statistics.save(path)
 
 

@@ -36,11 +36,11 @@ from iddpm.diffusion import Ancestral, Diffusion, Discretized, Parameterization,
 from iddpm.diffusion.process import Predict
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.diffusion.schedule import from_betas
-from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures
 from iddpm.evaluation.images import evaluate
 from iddpm.model import Model
 from iddpm.presets import preset
+from iddpm.progress import finish
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 PEERS = {"diffusers": DiffusersLibrary, "denoising-diffusion-pytorch": DenoisingDiffusionPytorch}
@@ -140,8 +140,7 @@ class Judge:
         self._data = data
         self._spec = splits.spec
         labelled = Places(splits.train) if isinstance(splits.train, Crops) else splits.train
-        trained = train_classifier(labelled)
-        self._features = ClassifierFeatures(trained.network, trained.accuracy)
+        self._features = finish(ClassifierFeatures.trained_on(labelled))
         count = len(splits.train)
         self._reference = Rows(splits.train, np.linspace(0, count - 1, min(REFERENCE, count)).astype(np.int64))
 
@@ -154,7 +153,7 @@ class Judge:
             noise = SeededNoise([mixed_seed(0, row) for row in range(start, start + 100)], self._spec.shape)
             *_, last = walk(chain, predict, Ancestral(), noise(), noise)
             drawn.append(last.x)
-        found = evaluate(torch.cat(drawn), self._reference, self._features).estimates["frechet"]
+        found = evaluate(torch.cat(drawn), self._reference, self._features).scores["frechet"]
         return {"value": found.value, "error": found.error or 0.0}
 
 

@@ -25,7 +25,7 @@ NAMES = [
     "NoiseSchedule",
     "ObjectiveConfig",
     "Parameterization",
-    "Scores",
+    "SampleQuality",
     "Splits",
     "Trainer",
     "TrainingConfig",

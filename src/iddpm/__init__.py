@@ -36,7 +36,7 @@ _PUBLIC = {
     "Dataset": "data",
     "ArrayDataset": "data",
     "evaluate": "evaluation.images",
-    "Scores": "evaluation.scores",
+    "SampleQuality": "evaluation.scores",
     "save_grid": "pictures",
     "Diffusion": "diffusion",
     "NoiseSchedule": "diffusion",
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from iddpm.diffusion import Diffusion, NoiseSchedule, Parameterization
     from iddpm.errors import DivergedError, UserError
     from iddpm.evaluation.images import evaluate
-    from iddpm.evaluation.scores import Scores
+    from iddpm.evaluation.scores import SampleQuality
     from iddpm.model import Model
     from iddpm.networks import UNet
     from iddpm.pictures import save_grid

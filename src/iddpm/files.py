@@ -35,6 +35,37 @@ NOT_SUCH_ARRAYS = (
 """What reading an npz file raises that is missing, damaged, or holds other things than were looked for."""
 
 
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Return the arrays of an npz file by name; ValueError, saying why, if it is missing, damaged or something else.
+
+    Checksums are compared first: numpy would take what it finds in a damaged header for an array's type and size.
+    """
+    import numpy as np
+
+    with _archive(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} is damaged")
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+def array_names(path: Path) -> set[str]:
+    """Return the names of the arrays in an npz file; ValueError as `read_arrays` has it, but for damaged contents."""
+    with _archive(path) as archive:
+        return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file; what zipfile raises for damaged bytes becomes a ValueError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        # RuntimeError: a damaged flag says that a member is encrypted, or needs another version
+        raise ValueError(str(error) or "it ends too soon") from None
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write a file or folder at, renamed to `path` when done and removed on any error."""

@@ -235,3 +235,32 @@ KINDS: Registry[Any] = Registry(
     },
 )
 """Fact `dimensions`: data of so many is of this kind if its source names none."""
+
+
+def _metric(good: str, place: str, title: str | None = None, inception: str | None = None) -> Row:
+    """Return the row of a score: what is good, its class, and its titles (the second one on Inception's features)."""
+    titles = {"title": title, "inception": inception or title}
+    return Row(good, f"iddpm.evaluation.metrics.{place}", {name: text for name, text in titles.items() if text})
+
+
+METRICS: Registry[Any] = Registry(
+    "metric",
+    "metric",
+    {
+        "frechet": _metric("0 is best; larger for fewer images", "frechet:Frechet", "FD", "FID"),
+        "frechet_infinite": _metric(
+            "0 is best", "frechet:Frechet", "FD, infinitely many samples", "FID, infinitely many samples"
+        ),
+        "spatial_frechet": _metric("0 is best; larger for fewer images", "frechet:Frechet", "sFD", "sFID"),
+        "kernel": _metric("0 is best", "kernel:Kernel", "KD", "KID"),
+        "inception": _metric(
+            "best as the real images'", "inception_score:InceptionScore", "classifier score", "Inception score"
+        ),
+        "precision": _metric("1 is best", "manifolds:NearestNeighbours"),
+        "recall": _metric("1 is best", "manifolds:NearestNeighbours"),
+        "density": _metric("1 is best", "manifolds:NearestNeighbours"),
+        "coverage": _metric("1 is best", "manifolds:NearestNeighbours"),
+        "authenticity": _metric("copies have 0", "manifolds:NearestNeighbours"),
+    },
+)
+"""Scores of images, in the order in which results show them: `about` is what is good, and the member a `Metric`."""

@@ -37,6 +37,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let error bars and p-values be coarse."""
+    monkeypatch.setattr("iddpm.evaluation.scores.MOST_FOR_ERRORS", 300)
+    monkeypatch.setattr("iddpm.evaluation.scores.PERMUTATIONS", 99)
+
+
 def evaluate(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
     capsys.readouterr()
     assert main(["evaluate", *map(str, words), "--json"]) == 0
@@ -132,15 +139,15 @@ def test_results_side_by_side(place: Path, tmp_path: Path, capsys: pytest.Captur
 
 
 BAD = {
-    "few samples": (["evaluate", "RUN", "--count", "20"], "samples: scores need at least 100 images, got 20"),
+    "few samples": (["evaluate", "RUN", "--count", "20"], "--count: scores need at least 100 images, got 20"),
     "few pictures": (
         ["evaluate", "FEW", "--reference", "REFERENCE"],
         "scores need at least 100 images, got 3",
     ),
-    "few to store": (["reference", "FEW"], "data: scores need at least 100 images, got 3"),
+    "few to store": (["reference", "FEW"], "DATA: scores need at least 100 images, got 3"),
     "more than there are": (
         ["evaluate", "PICTURES", "--reference", "REFERENCE", "--count", "500"],
-        "--count: 500",
+        "--count: must be 1 ... 120, the images of folder:.*pictures, got 500",
     ),
     "no reference": (["evaluate", "PICTURES"], "--reference: is needed for samples that are no run"),
     "no such samples, and no reference": (["evaluate", "nowhere"], "SAMPLES: nowhere does not exist"),
@@ -159,10 +166,10 @@ BAD = {
     "no such reference": (["evaluate", "PICTURES", "--reference", "nowhere"], "--reference: nowhere does not exist"),
     "another size": (
         ["evaluate", "LARGE", "--reference", "REFERENCE"],
-        "its images are 8x8x1 .*, and the samples 9x9x1",
+        "its images are 8x8x1 .*, and the samples 9x9x1; both must be the same: --size and --channels convert pictures",
     ),
     "colours": (["evaluate", "COLOUR", "--reference", "REFERENCE"], "its images are 8x8x1 .*, and the samples 8x8x3"),
-    "constant": (["evaluate", "CONSTANT", "--reference", "REFERENCE"], "samples: all 100 images look the same"),
+    "constant": (["evaluate", "CONSTANT", "--reference", "REFERENCE"], "SAMPLES: all 100 images look the same"),
     "numbers with NaNs": (["evaluate", "FLOATS", "--reference", "REFERENCE"], "holds float64; quantize it"),
     "other features": (
         ["evaluate", "PICTURES", "--reference", "REFERENCE", "--features", "inception"],

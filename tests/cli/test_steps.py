@@ -43,7 +43,7 @@ def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
         if len(begun) == 3:
             raise KeyboardInterrupt
         begun.append(setting)
-        yield from judge(self, setting, *kept)
+        return (yield from judge(self, setting, *kept))
 
     with monkeypatch.context() as patch:
         patch.setattr(few_steps.Study, "judge", interrupt)
@@ -84,7 +84,7 @@ def test_after_another_plan_only_what_depends_on_it_is_judged_anew(
 
     def watched(self: few_steps.Study, setting: few_steps.Setting, *kept: Any):  # type: ignore[no-untyped-def]
         judged.append((setting.method, setting.stride))
-        yield from judge(self, setting, *kept)
+        return (yield from judge(self, setting, *kept))
 
     monkeypatch.setattr(few_steps.Study, "judge", watched)
     after = as_json(capsys, *words)["rows"]

@@ -49,7 +49,7 @@ def test_kernel(features: tuple[torch.Tensor, torch.Tensor]) -> None:
     subsets = {"kid_subsets": 10, "kid_subset_size": 500}
     theirs = kid_features_to_metric(*(rows.double() for rows in features), verbose=False, **subsets)
     ours = kernel_distance(*features, subsets=10, subset_size=500)
-    assert ours.mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
+    assert ours.value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
     assert ours.spread == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-6)
 
 
@@ -65,5 +65,5 @@ def test_precision_and_recall(features: tuple[torch.Tensor, torch.Tensor]) -> No
 def test_inception_score(features: tuple[torch.Tensor, torch.Tensor]) -> None:
     theirs = isc_features_to_metric(features[0])
     ours = inception_score(features[0])
-    assert ours.mean == pytest.approx(theirs["inception_score_mean"], rel=1e-6)
+    assert ours.value == pytest.approx(theirs["inception_score_mean"], rel=1e-6)
     assert ours.spread == pytest.approx(theirs["inception_score_std"], rel=1e-6)

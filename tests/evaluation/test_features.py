@@ -11,17 +11,18 @@ from iddpm.data import open_source
 from iddpm.evaluation import features
 from iddpm.evaluation.classifier import Classifier
 from iddpm.evaluation.features import ClassifierFeatures
+from iddpm.progress import finish
 
 
 def test_a_classifier_is_trained_once_and_again_when_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iddpm.evaluation.classifier.STEPS", 30)
+    monkeypatch.setattr("iddpm.evaluation.classifier.STEPS", 5)
     splits = open_source(DataConfig(source="digits"))
     folder = tmp_path / "cache"
-    first = ClassifierFeatures.for_data(splits.train, splits.fingerprint(), folder)
+    first = finish(ClassifierFeatures.for_data(splits.train, splits.fingerprint(), folder))
     (path,) = folder.iterdir()
     with monkeypatch.context() as patch:
         patch.setattr(features, "train_classifier", lambda data: pytest.fail("it is there already"))
-        again = ClassifierFeatures.for_data(splits.train, splits.fingerprint(), folder)
+        again = finish(ClassifierFeatures.for_data(splits.train, splits.fingerprint(), folder))
     assert (first.name, first.weights, first.notes) == ("classifier", again.weights, again.notes)
     items = splits.train.items(np.arange(5))
     assert torch.equal(first.embed(items, 17).features, again.embed(items, 17).features)
@@ -29,7 +30,7 @@ def test_a_classifier_is_trained_once_and_again_when_damaged(tmp_path: Path, mon
     assert logits is not None
     assert logits.shape == (5, 10)
     path.write_bytes(path.read_bytes()[:1000])
-    assert ClassifierFeatures.for_data(splits.train, splits.fingerprint(), folder).weights == first.weights
+    assert finish(ClassifierFeatures.for_data(splits.train, splits.fingerprint(), folder)).weights == first.weights
     assert len(path.read_bytes()) > 1000
 
 
@@ -37,7 +38,8 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypa
     monkeypatch.setattr("iddpm.evaluation.classifier.STEPS", 5)
     splits = open_source(DataConfig(source="digits"))
     (tmp_path / "file").touch()
-    assert ClassifierFeatures.for_data(splits.train, "a", tmp_path / "file" / "cache").name == "classifier"
+    features = finish(ClassifierFeatures.for_data(splits.train, "a", tmp_path / "file" / "cache"))
+    assert (features.name, list(tmp_path.iterdir())) == ("classifier", [tmp_path / "file"])
 
 
 def test_the_number_of_levels_does_not_matter() -> None:
@@ -55,7 +57,7 @@ def test_the_number_of_levels_does_not_matter() -> None:
         ClassifierFeatures.from_bytes(b"")
 
 
-def test_other_weights_have_another_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_weights_have_another_hash() -> None:
     network = torch.nn.Linear(3, 2)
     before = features.hash_of(network)
     assert features.hash_of(network) == before

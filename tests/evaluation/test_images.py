@@ -7,7 +7,9 @@ import torch
 import iddpm
 from iddpm.config import DatasetSpec
 from iddpm.data import ArrayDataset, Splits, open_source
-from iddpm.evaluation.features import Embedded, FeatureNetwork, Levels
+from iddpm.data.dataset import Rows
+from iddpm.data.scaling import Levels
+from iddpm.evaluation.features import Embedded, FeatureNetwork
 from iddpm.evaluation.images import (
     ImageSet,
     collect,
@@ -15,10 +17,11 @@ from iddpm.evaluation.images import (
     images_of_data,
     images_of_model,
     in_levels,
-    result_of,
 )
 from iddpm.evaluation.metrics.moments import Moments
+from iddpm.evaluation.results import result_of
 from iddpm.evaluation.statistics import Statistics
+from iddpm.progress import Progress, finish
 from iddpm.sampling import SamplerOptions
 from tests.training.tiny import tiny
 
@@ -41,10 +44,11 @@ def digits() -> Splits:
 
 
 def look(images: ImageSet, keep_features: bool = True) -> Statistics:
-    *done, found = collect(images, Corners(), keep_features=keep_features)
-    assert done == list(range(1, images.rounds + 1))
-    assert isinstance(found, Statistics)
-    return found
+    shown: list[Progress] = []
+    statistics = finish(collect(images, Corners(), keep_features=keep_features), shown.append)
+    assert [progress.done for progress in shown] == sorted({progress.done for progress in shown})
+    assert shown[-1] == Progress("looking at 1,497 images of digits", 1497, 1497)
+    return statistics
 
 
 def test_images_of_data_come_in_batches_and_are_kept_as_statistics(digits: Splits) -> None:
@@ -62,8 +66,8 @@ def test_images_of_data_come_in_batches_and_are_kept_as_statistics(digits: Split
         "content": small.manifest["images"]["content"],
     }
     part = images_of_data(digits.train, {"source": "digits"}, count=3)
-    assert np.array_equal(next(part.batches), digits.train.items(np.array([0, 748, 1496])))
-    with pytest.raises(iddpm.UserError, match="--count: 2000 images, and digits holds 1497"):
+    assert np.array_equal(finish(next(part.batches)), digits.train.items(np.array([0, 748, 1496])))
+    with pytest.raises(iddpm.UserError, match="count: must be 1 ... 1497, the images of digits, got 2000"):
         images_of_data(digits.train, {"source": "digits"}, count=2000)
 
 
@@ -81,16 +85,16 @@ def test_samples_of_a_model_are_those_of_sample_in_levels(digits: Splits) -> Non
     model = iddpm.Model.from_config(tiny(), digits.spec)
     options = SamplerOptions(steps="4")
     images = images_of_model(model, options, {"source": "here"}, count=5, seed=3, batch_size=2)
-    batches = list(images.batches)
-    assert len(batches) == images.rounds == 3 * 4
-    drawn = np.concatenate([batch for batch in batches if batch is not None])
+    shown: list[Progress] = []
+    drawn = np.concatenate([finish(work, shown.append) for work in images.batches])
+    assert shown == [Progress("sampling", done, 3 * 4) for done in range(1, 13)]
     assert np.array_equal(drawn, iddpm.quantize(iddpm.sample(model, 5, seed=3, steps="4"), 17))
     assert images.images["seed"] == 3
     assert (images.images["steps"], images.images["weights"], images.images["training step"]) == (4, "raw", 0)
     with torch.no_grad():
         next(model.network.parameters()).fill_(torch.nan)
     with pytest.raises(iddpm.UserError, match="samples: here draws images that are not finite numbers"):
-        list(images_of_model(model, options, {"source": "here"}, count=2, seed=0).batches)
+        finish(next(images_of_model(model, options, {"source": "here"}, count=2, seed=0).batches))
 
 
 def test_pictures_of_digits_are_digits_again(digits: Splits) -> None:
@@ -98,29 +102,30 @@ def test_pictures_of_digits_are_digits_again(digits: Splits) -> None:
     items = digits.train.items(np.arange(20))
     pictures = ArrayDataset(spec, (items * (255 / 16)).round().astype(np.uint8))
     again = in_levels(images_of_data(pictures, {}), 17)
-    assert np.array_equal(next(again.batches), items)
+    assert np.array_equal(finish(next(again.batches)), items)
     assert (again.spec.levels, again.images["made from levels"]) == (17, 256)
 
 
 def test_evaluate(digits: Splits) -> None:
     assert digits.validation is not None
-    real = iddpm.evaluate(digits.validation, digits.train, Corners())
-    noise = iddpm.evaluate(torch.rand(300, 1, 8, 8) * 2 - 1, digits.train, Corners())
-    assert (real.generated, real.real) == (300, 1497)
-    assert noise.estimates["frechet"].value > 10 * real.estimates["frechet"].value
+    train = Rows(digits.train, np.arange(0, 1497, 4))
+    real = iddpm.evaluate(digits.validation, train, Corners())
+    noise = iddpm.evaluate(torch.rand(300, 1, 8, 8) * 2 - 1, train, Corners())
+    assert (real.generated, real.real) == (300, 375)
+    assert noise.scores["frechet"].value > 5 * real.scores["frechet"].value
     assert real.p_same is not None
     assert real.p_same > 0.05
-    result = result_of(real, {"a": 1}, {"b": 2}, seed=0)
+    result = result_of(real, {"a": 1}, {"b": 2})
     low, high = result["scores"]["frechet"]["interval"]
     assert low < result["scores"]["frechet"]["value"] < high
     with pytest.raises(iddpm.UserError, match="samples: some numbers are not finite"):
-        iddpm.evaluate(torch.full((300, 1, 8, 8), torch.nan), digits.train, Corners())
+        iddpm.evaluate(torch.full((300, 1, 8, 8), torch.nan), train, Corners())
     with pytest.raises(iddpm.UserError, match="its images are 8x8x1 .*, and the samples 9x9x1"):
-        iddpm.evaluate(torch.zeros(300, 1, 9, 9), digits.train, Corners())
+        iddpm.evaluate(torch.zeros(300, 1, 9, 9), train, Corners())
     with pytest.raises(iddpm.UserError, match="samples: scores need at least 100 images, got 20"):
-        iddpm.evaluate(torch.zeros(20, 1, 8, 8), digits.train, Corners())
+        iddpm.evaluate(torch.zeros(20, 1, 8, 8), train, Corners())
     with pytest.raises(iddpm.UserError, match="samples: all 300 images look the same"):
-        iddpm.evaluate(torch.zeros(300, 1, 8, 8), digits.train, Corners())
+        iddpm.evaluate(torch.zeros(300, 1, 8, 8), train, Corners())
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_weights_are_found_by_path(fidelity: Path, tmp_path: Path) -> None:
     state["Mixed_6d.branch1x1.bias"] += 1
     torch.save(state, fidelity)
     assert open_pretrained("inception", None, CPU).weights != first.weights
-    with pytest.raises(UserError, match="--feature-weights: .*/nothing is no file; fetch https"):
+    with pytest.raises(UserError, match="feature_weights: .*/nothing is no file; fetch https"):
         open_pretrained("inception", tmp_path / "nothing", CPU)
 
 
@@ -116,6 +116,7 @@ def test_dinov2_comes_from_a_hub(fidelity: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(UserError, match=r"pip install 'iddpm\[evaluation\]'"):
+    for module in ("torch_fidelity", "torch_fidelity.feature_extractor_inceptionv3"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=r"pip install 'iddpm\[evaluation\]', or for data with classes feat"):
         open_pretrained("inception", None, CPU)

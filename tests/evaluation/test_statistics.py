@@ -10,7 +10,7 @@ import torch
 
 from iddpm.errors import UserError
 from iddpm.evaluation.metrics.frechet import frechet_distance
-from iddpm.evaluation.metrics.inception_score import InceptionScore
+from iddpm.evaluation.metrics.metric import QualityScore
 from iddpm.evaluation.metrics.moments import Moments
 from iddpm.evaluation.statistics import Statistics, is_statistics, refuse_other_features, refuse_other_images
 
@@ -22,7 +22,7 @@ MANIFEST: dict[str, Any] = {
 
 def statistics(rows: int = 40) -> Statistics:
     features = torch.randn(rows, 6, generator=torch.Generator().manual_seed(0))
-    return Statistics(MANIFEST, Moments.of(features), features)
+    return Statistics(Moments.of(features), features, manifest=MANIFEST)
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     assert abs(frechet_distance(first.moments, again.moments)) < 1e-6
     with np.load(tmp_path / "stats.npz", allow_pickle=False) as arrays:
         np.testing.assert_allclose(arrays["sigma"], np.cov(first.features.numpy(), rowvar=False), rtol=1e-5)
-    Statistics(MANIFEST, first.moments, None).save(tmp_path / "small.npz")
+    Statistics(first.moments, manifest=MANIFEST).save(tmp_path / "small.npz")
     assert Statistics.load(tmp_path / "small.npz").features is None
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["small.npz", "stats.npz"]
 
@@ -52,14 +52,32 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     np.savez(path, mu=np.zeros(3), sigma=np.eye(3))
     with pytest.raises(UserError, match="does not say which features"):
         Statistics.load(path)
+    np.savez(path, manifest=np.array('{"format": 2}'), mu=np.zeros(3))
+    with pytest.raises(UserError, match="is damaged: it has no count, sigma"):
+        Statistics.load(path)
+    np.savez(path, manifest=np.array('{"format": 1}'))
+    with pytest.raises(UserError, match="is of another version of iddpm; make one with iddpm reference"):
+        Statistics.load(path)
     statistics().save(path)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(UserError, match="no file of statistics"):
         Statistics.load(path)
 
 
+def test_errors_of_ours_are_not_told_as_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    statistics().save(tmp_path / "stats.npz")
+    monkeypatch.setattr("iddpm.evaluation.statistics.Moments", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Statistics.load(tmp_path / "stats.npz")
+    monkeypatch.setattr("iddpm.evaluation.statistics.Moments", lambda: None)
+    with pytest.raises(TypeError):
+        Statistics.load(tmp_path / "stats.npz")
+
+
 def test_everything_is_kept(tmp_path: Path) -> None:
-    whole = replace(statistics(), spatial=statistics().moments, inception=InceptionScore(3.5, 0.25), network=b"abc")
+    whole = replace(
+        statistics(), spatial=statistics().moments, inception=QualityScore(3.5, spread=0.25), network=b"abc"
+    )
     whole.save(tmp_path / "whole.npz")
     again = Statistics.load(tmp_path / "whole.npz")
     assert again.spatial is not None

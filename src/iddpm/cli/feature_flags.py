@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from iddpm.cli.progress import ProgressStages
+from iddpm.cli.progress import show
 from iddpm.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,11 +31,7 @@ def network_for(name: Features | None, weights: str | None, device: str, data: N
     if not data.splits.spec.class_names:
         what = f"classifier needs data with classes, and {data.what['source']} has none"
         raise UserError(what, field="features", way="sub-folders, or what stands before _ in names, make them")
-    with ProgressStages() as stages:
-        what = f"training a classifier of {len(data.splits.spec.class_names)} classes"
-        return ClassifierFeatures.for_data(
-            data.splits.train, data.splits.fingerprint(), cache_folder(), partial(stages.update, what)
-        )
+    return show(ClassifierFeatures.for_data(data.splits.train, data.splits.fingerprint(), cache_folder()))
 
 
 def network_of(statistics: Statistics, name: Features | None, weights: str | None, device: str) -> FeatureNetwork:

@@ -94,7 +94,7 @@ class ProgressStages:
     """The progress of one piece of work after another, each named when it begins."""
 
     def __init__(self) -> None:
-        self._what: str | None = None
+        self._stage: tuple[str, int] | None = None
         self._line: ProgressLine | None = None
 
     def __enter__(self) -> ProgressStages:
@@ -106,9 +106,9 @@ class ProgressStages:
 
     def update(self, what: str, done: int, count: int) -> None:
         """`done` of `count` are done of `what`."""
-        if self._line is None or what != self._what:
+        if self._line is None or (what, count) != self._stage:
             self.__exit__(None, None, None)
-            self._what, self._line = what, ProgressLine(what, count)
+            self._stage, self._line = (what, count), ProgressLine(what, count)
             self._line.__enter__()
         self._line.update(done)
 

@@ -1,11 +1,10 @@
-"""Features for data that no public network knows: those of a small classifier, trained on the data's own labels."""
+"""A small classifier of the data's own labels: its features are compared where no public network knows the data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,36 +13,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iddpm.config import DatasetSpec
+from iddpm.data import Dataset
 from iddpm.errors import UserError
+from iddpm.networks.layers import CONVOLUTIONS
+from iddpm.progress import Progress, Work
 
 VERSION = 3
-"""Of all that decides the weights: whoever changes the network or its training counts on."""
+"""Increment it when the network or its training changes: weights that are kept depend on both."""
 DIMENSIONS = 64
 WIDTH = 32
 STEPS = 600
 BATCH = 128
 PEAK_RATE = 3e-3
 HELD_OUT = 0.1
-CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 POOLS: dict[int, Any] = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
 
 
-class Labelled(Protocol):
-    """Data with classes: grey levels and labels by row."""
-
-    spec: DatasetSpec
-
-    def __len__(self) -> int: ...
-
-    def items(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.unsignedinteger[Any]]:
-        """`[batch, channels, *size]`."""
-
-    def labels(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.int64] | None:
-        """`[batch]`."""
-
-
 class Classifier(nn.Module):
-    """Brightness in [0, 1], `[batch, channels, *size]`, -> logits `[batch, classes]`, by way of 64 features."""
+    """A network from brightness in [0, 1], `[batch, channels, *size]`, by way of 64 features to logits."""
 
     def __init__(self, spec: DatasetSpec) -> None:
         super().__init__()
@@ -59,56 +46,32 @@ class Classifier(nn.Module):
         self.classes = nn.Linear(DIMENSIONS, len(spec.class_names))
 
     def embed(self, brightness: Tensor) -> Tensor:
-        """The features, `[batch, 64]`."""
-        found: Tensor = self.features(self.body(brightness * 2 - 1))
-        return found
+        """Return the features, `[batch, 64]`."""
+        features: Tensor = self.features(self.body(brightness * 2 - 1))
+        return features
 
     def forward(self, brightness: Tensor) -> Tensor:
         logits: Tensor = self.classes(self.embed(brightness).relu())
         return logits
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A classifier, and the share of held-out items that it names rightly."""
+def train_classifier(data: Dataset) -> Work[tuple[Classifier, float]]:
+    """Train a classifier; return it and its accuracy on items that were held out from it.
 
-    network: Classifier
-    accuracy: float
-
-
-Progress = Callable[[int, int], None]
-"""(steps done, of how many)."""
-
-
-def train_classifier(data: Labelled, progress: Progress = lambda done, count: None) -> Trained:
-    """The same network for the same data, on processors of one kind: a fixed seed, so many steps, one thread.
-
+    It becomes the same network for the same data, on processors of one kind: a fixed seed, so many steps, one thread.
     (Several threads sum in another order, and last digits grow into other weights.) UserError for data with fewer than
     two classes.
     """
-    with _one_thread():
-        return _trained(data, progress)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _trained(data: Labelled, progress: Progress) -> Trained:
     count = len(data)
-    everything = np.arange(count)
-    labels = data.labels(everything)
+    labels = data.labels(np.arange(count))
     if labels is None or len(data.spec.class_names) < 2:
-        raise UserError("features: classifier needs data with classes (sub-folders, or what stands before _ in names)")
+        raise UserError(
+            "classifier needs data with classes", field="features", way="sub-folders, or what stands before _ in names"
+        )
 
-    def brightness(rows: NDArray[np.integer[Any]]) -> Tensor:
-        return torch.from_numpy(data.items(rows).astype(np.float32)) / (data.spec.levels - 1)
+    def logits(rows: NDArray[np.integer[Any]]) -> Tensor:
+        output: Tensor = network(torch.from_numpy(data.items(rows).astype(np.float32)) / (data.spec.levels - 1))
+        return output
 
     order = np.random.default_rng(0).permutation(count)
     held_out, rest = np.split(order, [max(1, round(HELD_OUT * count))])
@@ -120,15 +83,25 @@ def _trained(data: Labelled, progress: Progress) -> Trained:
     draws = np.random.default_rng(1)
     for step in range(STEPS):
         rows = draws.choice(rest, min(BATCH, len(rest)), replace=False)
-        logits = network(brightness(rows))
-        loss = F.cross_entropy(logits, torch.from_numpy(labels[rows]), label_smoothing=0.1)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        with _one_thread():
+            loss = F.cross_entropy(logits(rows), torch.from_numpy(labels[rows]), label_smoothing=0.1)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
         rates.step()
-        progress(step + 1, STEPS)
+        yield Progress(f"training a classifier of {len(data.spec.class_names)} classes", step + 1, STEPS)
     network.eval().requires_grad_(False)
-    right = 0
-    for rows in np.array_split(held_out, -(-len(held_out) // BATCH)):
-        right += int((network(brightness(rows)).argmax(dim=1).numpy() == labels[rows]).sum())
-    return Trained(network, right / len(held_out))
+    with _one_thread():
+        parts = np.array_split(held_out, -(-len(held_out) // BATCH))
+        correct = sum(int((logits(rows).argmax(dim=1).numpy() == labels[rows]).sum()) for rows in parts)
+    return network, correct / len(held_out)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""What images look like to a network: the vectors that scores compare, and which network they come from."""
+"""Features of images: the vectors that scores compare, and the network that they come from."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from iddpm.config import DatasetSpec
-from iddpm.evaluation.classifier import VERSION, Classifier, Labelled, Progress, train_classifier
+from iddpm.data import Dataset
+from iddpm.data.scaling import Levels
+from iddpm.evaluation.classifier import VERSION, Classifier, train_classifier
 from iddpm.files import replacing
 from iddpm.networks.hashing import hash_of
-
-Levels = NDArray[np.unsignedinteger[Any]]
+from iddpm.progress import Work
 
 
 @dataclass(frozen=True)
 class Embedded:
     """A batch as a network sees it.
 
-    features: `[n, d]`. logits: `[n, classes]`, where it has classes. spatial: `[n, s]`, where the network has features
-    that keep the place of what they see.
+    features: `[n, d]`. logits: `[n, classes]`, if the network has classes. spatial: `[n, s]`, if it has features that
+    keep their place in the image.
     """
 
     features: Tensor
@@ -38,9 +38,9 @@ class Embedded:
 
 
 class FeatureNetwork(ABC):
-    """Grey levels to features.
+    """A network from grey levels to features.
 
-    name: as users say it. weights: a hash of the weights, so that two results can be told to be of the same features.
+    name: as users say it. weights: a hash of the weights, which tells whether two results are of the same features.
     notes: whatever else a reader of a result wants to know of the network (JSON values).
     """
 
@@ -50,15 +50,15 @@ class FeatureNetwork(ABC):
 
     @abstractmethod
     def embed(self, items: Levels, levels: int) -> Embedded:
-        """Of grey levels 0 ... levels - 1, `[n, channels, *size]`."""
+        """Return the features of grey levels 0 ... levels - 1, `[n, channels, *size]`."""
 
     def manifest(self) -> dict[str, Any]:
-        """What a result says of its features."""
+        """Return what a result says of its features."""
         return {"name": self.name, "weights": self.weights, **self.notes}
 
 
 class ClassifierFeatures(FeatureNetwork):
-    """A small classifier of the data's own labels, for data that other networks have not seen the like of."""
+    """Features of a small classifier of the data's own labels, for data unlike what public networks were trained on."""
 
     name = "classifier"
 
@@ -69,28 +69,29 @@ class ClassifierFeatures(FeatureNetwork):
         self.notes = {"accuracy": round(accuracy, 4), "preprocessing": "none"}
 
     @classmethod
-    def for_data(
-        cls, data: Labelled, fingerprint: str, folder: Path, progress: Progress = lambda done, count: None
-    ) -> ClassifierFeatures:
-        """Of `data`, trained once and kept in `folder` under its fingerprint; damaged files are made anew."""
+    def trained_on(cls, data: Dataset) -> Work[ClassifierFeatures]:
+        """Train a classifier of the data's classes; UserError if it has none."""
+        return cls(*(yield from train_classifier(data)))
+
+    @classmethod
+    def for_data(cls, data: Dataset, fingerprint: str, folder: Path) -> Work[ClassifierFeatures]:
+        """Read the classifier that `folder` holds for data of this fingerprint; train and keep it if there is none."""
         path = folder / f"classifier-{VERSION}-{fingerprint}.safetensors"
-        try:
+        with suppress(OSError, ValueError):  # none yet, or a damaged one
             return cls.from_bytes(path.read_bytes())
-        except (OSError, ValueError):
-            trained = train_classifier(data, progress)
-        made = cls(trained.network, trained.accuracy)
+        features = yield from cls.trained_on(data)
         with suppress(OSError), replacing(path) as beside:  # a cache is no reason to fail
-            beside.write_bytes(made.to_bytes())
-        return made
+            beside.write_bytes(features.to_bytes())
+        return features
 
     def to_bytes(self) -> bytes:
-        """All of it, as a safetensors file."""
+        """Return all of it as a safetensors file."""
         spec = self._network.spec.model_dump_json()
         return save(self._network.state_dict(), {"accuracy": repr(self._accuracy), "spec": spec})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ClassifierFeatures:
-        """What `to_bytes` gave; ValueError for anything else."""
+        """Read what `to_bytes` returned; ValueError for anything else."""
         try:
             length = int.from_bytes(data[:8], "little")
             description = json.loads(data[8 : 8 + length])["__metadata__"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -17,19 +17,18 @@ from iddpm.config import DatasetSpec
 from iddpm.data import ArrayDataset, Dataset, quantize
 from iddpm.data.scaling import Levels
 from iddpm.errors import UserError
-from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures, Embedded, FeatureNetwork
 from iddpm.evaluation.metrics.inception_score import inception_score
 from iddpm.evaluation.metrics.moments import Moments
-from iddpm.evaluation.scores import SETTINGS, Estimate, Scores, check_count, score_sets
+from iddpm.evaluation.scores import SampleQuality, check_count, score_sets
 from iddpm.evaluation.statistics import Manifest, Statistics, refuse_other_images
 from iddpm.model import Model
 from iddpm.networks.unet import NONE
-from iddpm.progress import Work
+from iddpm.progress import Progress, Work, finish, ready
 from iddpm.sampling import SamplerOptions, sample_batches
 
 MOST_SAMPLES = 50_000
-"""As many as the paper draws; fewer where the reference holds fewer. Of so many images features are kept."""
+"""As many as the paper draws; fewer if the reference holds fewer. The features of at most so many images are kept."""
 SMALLEST_NATURAL = 32
 """Pixels: smaller pictures that have classes are shown to a classifier of their own, others to Inception."""
 
@@ -38,44 +37,38 @@ SMALLEST_NATURAL = 32
 class ImageSet:
     """`count` images that come in batches.
 
-    images: what they are, for the manifest. rounds: how often `batches` yields; it gives grey levels 0 ... levels - 1,
-    `[batch, channels, *size]`, and None after work that has given no image yet.
+    images: what they are, for the manifest. batches: the work of making one batch after another, grey levels
+    0 ... levels - 1, `[batch, channels, *size]`.
     """
 
     images: dict[str, Any]
     spec: DatasetSpec
     count: int
-    rounds: int
-    batches: Iterator[Levels | None]
+    batches: Iterator[Work[Levels]]
 
 
-def evaluate(samples: Tensor | Dataset, reference: Dataset, network: FeatureNetwork | None = None) -> Scores:
-    """How good samples are, against real data; `iddpm evaluate` is the same as a command.
+def evaluate(samples: Tensor | Dataset, reference: Dataset, network: FeatureNetwork | None = None) -> SampleQuality:
+    """Judge samples against real data, as `iddpm evaluate` does.
 
     samples: `[count, channels, *size]` in [-1, 1], as `iddpm.sample` gives them, or a dataset. network: whose features
     are compared; None trains a classifier on the reference's classes. UserError for sets that cannot be compared.
     """
     if isinstance(samples, Tensor):
         if not bool(torch.isfinite(samples).all()):
-            raise UserError("samples: some numbers are not finite; look at the model that drew them")
+            raise UserError("some numbers are not finite", field="samples", way="look at the model that drew them")
         spec = reference.spec.model_copy(update={"channels": samples.shape[1], "size": tuple(samples.shape[2:])})
         samples = ArrayDataset(spec, quantize(samples, spec.levels))
-    sets = [in_levels(images_of_data(each, {}), reference.spec.levels) for each in (samples, reference)]
-    for images, what in zip(sets, ("samples", "reference"), strict=True):
-        check_count(images.count, what)
-    refuse_other_images(sets[0].images, sets[1].images)
+    generated, real = (in_levels(images_of_data(data, {}), reference.spec.levels) for data in (samples, reference))
+    check_count(generated.count, "samples")
+    check_count(real.count, "reference")
+    refuse_other_images(generated.images, real.images)
     if network is None:
-        trained = train_classifier(reference)
-        network = ClassifierFeatures(trained.network, trained.accuracy)
-    found = [list(collect(images, network))[-1] for images in sets]
-    generated, real = (each for each in found if isinstance(each, Statistics))
-    *_, scores = score_sets(generated, real)
-    assert isinstance(scores, Scores)
-    return scores
+        network = finish(ClassifierFeatures.trained_on(reference))
+    return finish(score_sets(finish(collect(generated, network)), finish(collect(real, network))))
 
 
 def default_features(spec: DatasetSpec) -> str:
-    """Whose features suit such images."""
+    """Return the name of the features that suit such images."""
     is_natural = len(spec.size) == 2 and min(spec.size) >= SMALLEST_NATURAL
     return "classifier" if spec.class_names and not is_natural else "inception"
 
@@ -83,14 +76,19 @@ def default_features(spec: DatasetSpec) -> str:
 def images_of_data(
     dataset: Dataset, what: dict[str, Any], *, count: int | None = None, batch_size: int = 128
 ) -> ImageSet:
-    """`count` items spread evenly over a dataset, all for None; `what`: where it is from."""
-    total = len(dataset) if count is None else count
+    """Return `count` items spread evenly over a dataset, all for None. what: where it is from."""
+    source, total = what.get("source", "the data"), len(dataset) if count is None else count
     if not 0 < total <= len(dataset):
-        raise UserError(f"--count: {total} images, and {what.get('source', 'the data')} holds {len(dataset)}")
+        raise UserError(f"must be 1 ... {len(dataset)}, the images of {source}", field="count", value=total)
     rows = np.linspace(0, len(dataset) - 1, total).astype(np.int64)
-    parts = [rows[start : start + batch_size] for start in range(0, total, batch_size)]
+
+    def batch(start: int) -> Work[Levels]:
+        items = dataset.items(rows[start : start + batch_size])
+        yield Progress(f"looking at {total:,} images of {source}", start + len(items), total)
+        return items
+
     images = {"kind": "data", **what, "of": len(dataset), **_shape(dataset.spec)}
-    return ImageSet(images, dataset.spec, total, len(parts), (dataset.items(part) for part in parts))
+    return ImageSet(images, dataset.spec, total, map(batch, range(0, total, batch_size)))
 
 
 def images_of_model(
@@ -104,33 +102,16 @@ def images_of_model(
     batch_size: int = 128,
     drawn: Sequence[Levels] = (),
 ) -> ImageSet:
-    """`count` samples, drawn as they are asked for; `what`: where the model is from.
+    """Return `count` samples, drawn as they are asked for. what: where the model is from.
 
-    drawn: the first batches, if they have been drawn before.
-    UserError, when it happens, for samples that are not finite numbers.
+    drawn: the first batches, if they have been drawn before. Drawing raises UserError for samples that are not finite.
     """
-    steps = len(model.diffusion.strided(options.steps).schedule)
+    first = sum(map(len, drawn))
 
-    done = sum(map(len, drawn))
-
-    def batches() -> Iterator[Levels | None]:
-        yield from drawn
-        stream = sample_batches(
-            model,
-            count,
-            options,
-            first=done,
-            seed=seed,
-            given=given,
-            batch_size=batch_size,
-        )
-        for work in stream:
-            batch = yield from _pumped(work)
-            if not bool(torch.isfinite(batch).all()):
-                raise UserError(
-                    f"samples: {what['source']} draws images that are not finite numbers; use an older checkpoint"
-                )
-            yield quantize(batch, model.spec.levels)
+    def batches() -> Iterator[Work[Levels]]:
+        yield from map(ready, drawn)
+        stream = sample_batches(model, count, options, first=first, seed=seed, given=given, batch_size=batch_size)
+        yield from (_in_levels(work, what["source"], model.spec.levels) for work in stream)
 
     images = {
         "kind": "model",
@@ -138,7 +119,7 @@ def images_of_model(
         "weights": model.weights,
         "training step": model.step,
         **options.manifest(),
-        "steps": steps,
+        "steps": len(model.diffusion.strided(options.steps).schedule),
         "timesteps": list(options.steps) if isinstance(options.steps, tuple) else None,
         "seed": seed,
         "conditions": list(model.conditions),
@@ -146,21 +127,16 @@ def images_of_model(
         "device": model.device.type,
         **_shape(model.spec),
     }
-    return ImageSet(images, model.spec, count, len(drawn) - (done - count) // batch_size * steps, batches())
+    return ImageSet(images, model.spec, count, batches())
 
 
-def _pumped(work: Work[Tensor]) -> Generator[None, None, Tensor]:
-    """Yield None for every progress but the last, and return the batch."""
-    before = next(work, None)
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as stop:
-            result: Tensor = stop.value
-            return result
-        if before is not None:
-            yield None
-        before = progress
+def _in_levels(work: Work[Tensor], source: str, levels: int) -> Work[Levels]:
+    batch = yield from work
+    if not bool(torch.isfinite(batch).all()):
+        raise UserError(
+            f"{source} draws images that are not finite numbers", field="samples", way="use an older checkpoint"
+        )
+    return quantize(batch, levels)
 
 
 def _shape(spec: DatasetSpec) -> dict[str, Any]:
@@ -168,50 +144,45 @@ def _shape(spec: DatasetSpec) -> dict[str, Any]:
 
 
 def in_levels(images: ImageSet, levels: int) -> ImageSet:
-    """The same images in so many grey levels: a folder of pictures has 256 of them, whatever the data had."""
+    """Return the same images in so many grey levels: a folder of pictures has 256 of them, whatever the data had."""
     theirs = images.spec.levels
     if theirs == levels:
         return images
+
+    def converted(work: Work[Levels]) -> Work[Levels]:
+        items = yield from work
+        converted: Levels = (items.astype(np.float64) * ((levels - 1) / (theirs - 1))).round().astype(kind)
+        return converted
+
     kind = np.uint8 if levels <= 256 else np.uint16
-
-    def converted() -> Iterator[Levels | None]:
-        for batch in images.batches:
-            yield (
-                None
-                if batch is None
-                else (batch.astype(np.float64) * ((levels - 1) / (theirs - 1))).round().astype(kind)
-            )
-
     spec = images.spec.model_copy(update={"levels": levels})
-    return ImageSet(
-        {**images.images, "levels": levels, "made from levels": theirs}, spec, images.count, images.rounds, converted()
-    )
+    manifest = {**images.images, "levels": levels, "made from levels": theirs}
+    return replace(images, images=manifest, spec=spec, batches=map(converted, images.batches))
 
 
-def collect(images: ImageSet, network: FeatureNetwork, *, keep_features: bool = True) -> Iterator[int | Statistics]:
-    """Look at all images: yields the rounds that are done, and in the end the statistics.
+def collect(images: ImageSet, network: FeatureNetwork, *, keep_features: bool = True) -> Work[Statistics]:
+    """Look at all images and return their statistics.
 
     keep_features: False keeps their moments only, in memory too, and nothing but Frechet distances can be made of them.
     Of more than 50,000 images the features of so many are kept, evenly spread, and the moments are of all.
     """
     sums = _Sums(images.count, keep_features)
     digest = hashlib.sha256()
-    for done, batch in enumerate(images.batches, 1):
-        if batch is not None:
-            digest.update(np.ascontiguousarray(batch).tobytes())
-            sums.add(network.embed(batch, images.spec.levels))
-        yield done
+    for work in images.batches:
+        items = yield from work
+        digest.update(np.ascontiguousarray(items).tobytes())
+        sums.add(network.embed(items, images.spec.levels))
     manifest = {
         "images": {**images.images, "count": images.count, "content": digest.hexdigest()[:16]},
         "features": network.manifest(),
         "versions": {"iddpm": version("iddpm"), "torch": torch.__version__, "python": platform.python_version()},
     }
     classifier = network.to_bytes() if isinstance(network, ClassifierFeatures) else None
-    yield sums.statistics(manifest, classifier)
+    return sums.statistics(manifest, classifier)
 
 
 class _Sums:
-    """What is kept of images that have been looked at."""
+    """The sums of what is kept of images that have been looked at."""
 
     def __init__(self, count: int, keep_features: bool) -> None:
         kept = min(count, MOST_SAMPLES) if keep_features else 0
@@ -241,27 +212,8 @@ class _Sums:
         assert self._features is not None
         inception = inception_score(torch.cat(self._logits)) if self._logits else None
         features = self._features if len(self._features) else None
-        return Statistics(manifest, self._moments, features, self._spatial, inception, classifier)
+        return Statistics(self._moments, features, self._spatial, inception, manifest, classifier)
 
 
-def _sum(so_far: Moments | None, features: Tensor) -> Moments:
-    found = Moments.of(features)
-    return found if so_far is None else so_far + found
-
-
-def result_of(scores: Scores, samples: Manifest, reference: Manifest, seed: int) -> dict[str, Any]:
-    """All that is known of an evaluation, as JSON: the scores, and both manifests."""
-    return {
-        "format": 1,
-        "scores": {name: _as_json(estimate) for name, estimate in scores.estimates.items()},
-        "p_same": scores.p_same,
-        "samples": samples,
-        "reference": reference,
-        "settings": {**SETTINGS, "seed": seed, "errors": "of both sets" if scores.p_same is not None else "of samples"},
-    }
-
-
-def _as_json(estimate: Estimate) -> dict[str, Any]:
-    interval = estimate.interval
-    spread = {} if estimate.spread is None else {"spread": estimate.spread}
-    return {"value": estimate.value, "error": estimate.error, "interval": interval and list(interval), **spread}
+def _sum(moments: Moments | None, features: Tensor) -> Moments:
+    return Moments.of(features) if moments is None else moments + Moments.of(features)

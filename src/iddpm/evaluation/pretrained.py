@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iddpm.errors import UserError
-from iddpm.evaluation.features import Embedded, FeatureNetwork, Levels
+from iddpm.data.scaling import Levels
+from iddpm.errors import Setting, UserError
+from iddpm.evaluation.features import Embedded, FeatureNetwork
 from iddpm.networks.hashing import hash_of
 
 SPATIAL_CHANNELS = 7
-"""Of the 17x17 map that sFID looks at: 2,023 numbers, about as many as FID's (Nash et al. 2021)."""
+"""Channels of the 17x17 map that sFID looks at: 2,023 numbers, about as many as FID's (Nash et al. 2021)."""
+CLASSIFIER = Setting("features", "classifier")
 
 
 class Pretrained(FeatureNetwork):
@@ -33,8 +35,9 @@ class Pretrained(FeatureNetwork):
     def embed(self, items: Levels, levels: int) -> Embedded:
         if items.ndim != 4 or items.shape[1] not in (1, 3):
             raise UserError(
-                f"features: {self.name} sees images of 1 or 3 channels, not {'x'.join(map(str, items.shape[1:]))};"
-                " use --features classifier"
+                f"{self.name} sees images of 1 or 3 channels, not {'x'.join(map(str, items.shape[1:]))}",
+                field="features",
+                way=["use ", CLASSIFIER],
             )
         spread = (items.astype(np.float64) * (255 / (levels - 1))).round().astype(np.uint8)
         colours = torch.from_numpy(spread).expand(-1, 3, -1, -1)
@@ -43,7 +46,7 @@ class Pretrained(FeatureNetwork):
 
     @abstractmethod
     def _embed(self, images: Tensor) -> Embedded:
-        """Of bytes `[n, 3, height, width]` on the network's device."""
+        """Return the features of bytes `[n, 3, height, width]` on the network's device."""
 
 
 class Inception(Pretrained):
@@ -92,21 +95,21 @@ class DinoV2(Pretrained):
 
 
 def open_pretrained(name: str, weights: Path | None, device: torch.device) -> Pretrained:
-    """The network called `name` on `device`.
+    """Return the network called `name` on `device`.
 
-    weights: its file (dinov2: a folder laid out as torch's hub is). None takes the file in torch's hub, which is
-    fetched into it where there is none. UserError where it cannot be had, with what to fetch and where to put it.
+    weights: its file (dinov2: a folder laid out as torch's hub is). None takes the file in torch's hub, and fetches it
+    if there is none. UserError if it cannot be had, with what to fetch and where to put it.
     """
     if name == "inception":
         network = _extra("feature_extractor_inceptionv3").FeatureExtractorInceptionV3
-        path = _found(Inception, weights)
+        path = _file_of(Inception, weights)
         _only_tensors(path)
         return Inception(network("inception-v3-compat", ["2048", "logits_unbiased"], str(path)), device)
     if name == "clip":
         network = _extra("feature_extractor_clip").FeatureExtractorCLIP
-        path = _found(Clip, weights)
+        path = _file_of(Clip, weights)
         if hashlib.sha256(path.read_bytes()).hexdigest() != Clip.sha256:
-            raise UserError(f"features: {path} is not clip's file of weights; fetch {Clip.url}")
+            raise UserError(f"{path} is not clip's file of weights", field="features", way=f"fetch {Clip.url}")
         return Clip(network("clip-vit-b-32", ["clip"], str(path)), device)
     network = _extra("feature_extractor_dinov2").FeatureExtractorDinoV2
     return DinoV2(_from_hub(network, weights), device)
@@ -119,68 +122,60 @@ def _extra(module: str) -> Any:
         with warnings.catch_warnings(action="ignore"):
             return importlib.import_module(f"torch_fidelity.{module}")
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"features: {error.name} is not installed; use: pip install 'iddpm[evaluation]', or for data with classes"
-            " --features classifier"
-        ) from None
+        what, way = f"{error.name} is not installed", "use: pip install 'iddpm[evaluation]'"
     except (ImportError, RuntimeError) as error:  # a torchvision that was built for another torch
-        raise UserError(
-            f"features: torch-fidelity does not load ({str(error).splitlines()[0]}); install the torchvision that"
-            f" belongs to torch {torch.__version__}, or for data with classes use --features classifier"
-        ) from None
+        what = f"torch-fidelity does not load ({str(error).splitlines()[0]})"
+        way = f"install the torchvision that belongs to torch {torch.__version__}"
+    raise UserError(what, field="features", way=[f"{way}, or for data with classes ", CLASSIFIER])
 
 
-def _hub() -> Path:
-    return Path(torch.hub.get_dir())
-
-
-def _found(kind: type[Inception | Clip], weights: Path | None) -> Path:
-    """The file of weights, fetched if need be."""
+def _file_of(kind: type[Inception | Clip], weights: Path | None) -> Path:
+    """Return the file of weights, fetched if need be."""
     if weights is not None:
         if not weights.is_file():
-            raise UserError(f"--feature-weights: {weights} is no file; fetch {kind.url}")
+            raise UserError(f"{weights} is no file", field="feature_weights", way=f"fetch {kind.url}")
         return weights
-    path = _hub() / "checkpoints" / kind.file
+    path = Path(torch.hub.get_dir()) / "checkpoints" / kind.file
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(kind.url, str(path), progress=False)
         except (OSError, urllib.error.URLError) as error:
-            raise UserError(_not_there(kind, path, error)) from None
+            raise UserError(
+                f"{kind.name}'s weights are not at {path} and cannot be fetched ({getattr(error, 'reason', error)})",
+                field="features",
+                way=[f"fetch {kind.url} elsewhere and put it there, or name it with ", Setting("feature_weights")],
+            ) from None
     return path
 
 
-def _not_there(kind: type[Pretrained], path: Path, error: Exception) -> str:
-    reason = str(getattr(error, "reason", error))
-    return (
-        f"features: {kind.name}'s weights are not at {path} and cannot be fetched ({reason}); fetch"
-        f" {kind.url} elsewhere and put it there, or name it with --feature-weights"  # type: ignore[attr-defined]
-    )
-
-
 def _only_tensors(path: Path) -> None:
-    """torch-fidelity unpickles whatever a file holds; nothing but tensors may reach it."""
+    """Raise UserError for a file of anything but tensors: torch-fidelity unpickles whatever it holds."""
     try:
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
         raise UserError(
-            f"features: {path} is no file of tensors, or a damaged one; fetch {Inception.url}, or delete it"
+            f"{path} is no file of tensors, or a damaged one",
+            field="features",
+            way=f"fetch {Inception.url}, or delete it",
         ) from None
 
 
 def _from_hub(network: Any, folder: Path | None) -> nn.Module:
-    """DINOv2's code is in a repository that torch's hub keeps; with `folder` in place of that hub."""
+    """Return DINOv2's network, whose code is in a repository that torch's hub keeps. folder: in place of that hub."""
     before = torch.hub.get_dir()
     hub = Path(before) if folder is None else folder
     try:
         torch.hub.set_dir(str(hub))
-        made: nn.Module = network("dinov2-vit-l-14", ["dinov2"])
-        return made
+        module: nn.Module = network("dinov2-vit-l-14", ["dinov2"])
+        return module
     except (OSError, urllib.error.URLError, RuntimeError, ImportError) as error:
         reason = str(getattr(error, "reason", error)).splitlines()[0]
         raise UserError(
-            f"features: dinov2 is not in {hub} and cannot be fetched ({reason}); put {DinoV2.repository} at"
-            f" {hub / 'facebookresearch_dinov2_main'} and {DinoV2.url} into {hub / 'checkpoints'}"
+            f"dinov2 is not in {hub} and cannot be fetched ({reason})",
+            field="features",
+            way=f"put {DinoV2.repository} at {hub / 'facebookresearch_dinov2_main'} and {DinoV2.url} into"
+            f" {hub / 'checkpoints'}",
         ) from None
     finally:
         torch.hub.set_dir(before)

@@ -1,64 +1,74 @@
-"""Results of evaluations, as a table and as a picture; comparing those that can be compared."""
+"""Results of evaluations, as JSON, as a table and as a picture; comparing those that can be compared."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from iddpm.errors import UserError
-from iddpm.evaluation.metrics.rounding import rounded
+from iddpm.errors import Setting, UserError
+from iddpm.names import METRICS
 
+if TYPE_CHECKING:
+    from iddpm.evaluation.metrics.metric import QualityScore
+    from iddpm.evaluation.scores import SampleQuality
+
+RESULT_FORMAT = 1
+UNKNOWN = "unknown"
+"""The precision of results that were made before it was written into them."""
 Result = dict[str, Any]
-NAMES = {
-    "frechet": "FD",
-    "frechet_infinite": "FD, infinitely many samples",
-    "spatial_frechet": "sFD",
-    "kernel": "KD",
-    "inception": "classifier score",
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
-    "authenticity": "authenticity",
-}
-GOOD = {
-    "frechet": "0 is best; larger for fewer images",
-    "frechet_infinite": "0 is best",
-    "spatial_frechet": "0 is best; larger for fewer images",
-    "kernel": "0 is best",
-    "inception": "best as the real images'",
-    "precision": "1 is best",
-    "recall": "1 is best",
-    "density": "1 is best",
-    "coverage": "1 is best",
-    "authenticity": "copies have 0",
-}
-"""What a reader has to know of a score."""
-INCEPTION_NAMES = {
-    "frechet": "FID",
-    "frechet_infinite": "FID, infinitely many samples",
-    "spatial_frechet": "sFID",
-    "kernel": "KID",
-    "inception": "Inception score",
-}
 MUST_BE_EQUAL = (
-    ("the features", "features", "name"),
-    ("the features' weights", "features", "weights"),
-    ("the features' preprocessing", "features", "preprocessing"),
-    ("the images' size", "images", "size"),
-    ("their channels", "images", "channels"),
-    ("their grey levels", "images", "levels"),
+    ("the features", "reference", "features", "name"),
+    ("the features' weights", "reference", "features", "weights"),
+    ("the features' preprocessing", "reference", "features", "preprocessing"),
+    ("the images' size", "reference", "images", "size"),
+    ("their channels", "reference", "images", "channels"),
+    ("their grey levels", "reference", "images", "levels"),
+    ("the reference's images", "reference", "images", "content"),
+    ("the reference's number of images", "reference", "images", "count"),
+    ("the number of samples, on which distances depend,", "samples", "images", "count"),
 )
 
 
-def name_of(score: str, features: str) -> str:
-    """As the field calls it: only on Inception's features a Frechet distance is FID."""
-    return INCEPTION_NAMES.get(score, NAMES[score]) if features == "inception" else NAMES[score]
+def result_of(quality: SampleQuality, samples: dict[str, Any], reference: dict[str, Any]) -> Result:
+    """Return all that is known of an evaluation, as JSON: the scores, and the manifests of both sets."""
+    return {
+        "format": RESULT_FORMAT,
+        "scores": {name: _as_json(score) for name, score in quality.scores.items()},
+        "p_same": quality.p_same,
+        "samples": samples,
+        "reference": reference,
+        "settings": quality.settings,
+    }
+
+
+def _as_json(score: QualityScore) -> dict[str, Any]:
+    interval = score.interval
+    spread = {} if score.spread is None else {"spread": score.spread}
+    return {"value": score.value, "error": score.error, "interval": interval and list(interval), **spread}
+
+
+def title_of(score: str, features: str) -> str:
+    """Return a score's name as the field has it: only on Inception's features a Frechet distance is FID."""
+    title: str = METRICS.fact(score, "title", score)
+    return METRICS.fact(score, "inception", title) if features == "inception" else title
+
+
+def shown_scores(*results: Result) -> list[str]:
+    """Return the names of the scores that all results have, in the order in which they are shown."""
+    return [name for name in METRICS if all(name in result["scores"] for result in results)]
+
+
+def rounded(value: float, error: float) -> tuple[str, str]:
+    """Round a score to the precision of its error: both to two digits of it (three decimals if it is 0), never -0.0."""
+    digits = min(6, max(0, 1 - math.floor(math.log10(error)))) if error > 0 else 3
+    text = f"{value:.{digits}f}"
+    return (text.removeprefix("-") if float(text) == 0 else text), f"{error:.{digits}f}"
 
 
 def number(entry: dict[str, Any]) -> str:
-    """A score with its error, or its spread where that is all there is."""
+    """Return a score with its error, or with its spread if that is all there is."""
     if entry["error"] is not None:
         return " +- ".join(rounded(entry["value"], entry["error"]))
     value, spread = rounded(entry["value"], entry.get("spread", 0.0))
@@ -66,12 +76,11 @@ def number(entry: dict[str, Any]) -> str:
 
 
 def evaluation_lines(result: Result) -> list[str]:
-    """What `iddpm evaluate` prints."""
+    """Return what `iddpm evaluate` prints."""
     features = result["reference"]["features"]["name"]
-    scores = result["scores"]
-    shown = {name: number(scores[name]) for name in NAMES if name in scores}
-    width = max(map(len, shown.values()))
-    lines = [f"{name_of(name, features):<28}  {text:<{width}}  {GOOD[name]}" for name, text in shown.items()]
+    texts = {name: number(result["scores"][name]) for name in shown_scores(result)}
+    width = max(map(len, texts.values()))
+    lines = [f"{title_of(name, features):<28}  {text:<{width}}  {METRICS.about(name)}" for name, text in texts.items()]
     if result["p_same"] is not None:
         least = 1 / (result["settings"]["permutations"] + 1)  # no smaller p can be told
         p = f"<= {least:.3f}" if result["p_same"] <= least else f"{result['p_same']:.3f}"
@@ -82,13 +91,13 @@ def evaluation_lines(result: Result) -> list[str]:
 
 
 def features_of(result: Result) -> str:
-    """Whose features were compared."""
+    """Return whose features were compared, in words."""
     features = result["reference"]["features"]
     return f"{features['name']} features (weights {features['weights']})"
 
 
 def subject(images: dict[str, Any]) -> str:
-    """What was judged, or against what, in words."""
+    """Return what was judged, or against what, in words."""
     if images["kind"] == "data":
         part = "" if images["split"] == "all" else f" ({images['split']})"
         return f"{images['count']} images of {images['source']}{part}"
@@ -100,40 +109,43 @@ def subject(images: dict[str, Any]) -> str:
 
 
 def read_result(path: Path) -> Result:
-    """The result in a file; UserError for a file that is something else."""
+    """Return the result in a file; UserError for a file that is something else."""
+    way = ("make one with iddpm evaluate and ", Setting("out", "NAME.json"))
     try:
-        result = json.loads(path.read_text())
-        if result["format"] != 1:
-            raise UserError(f"{path}: is of another version of iddpm; evaluate again")
+        result: Result = json.loads(path.read_text())
+        if result["format"] != RESULT_FORMAT:
+            raise UserError(f"{path}: is of another version of iddpm", way="evaluate again")
         for side in ("samples", "reference"):
             result[side]["images"]["count"], result[side]["features"]["name"]
         result["scores"].items(), result["settings"], result["reference"]["images"]["content"]
+    except UserError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         reason = "is no result of iddpm evaluate" if path.exists() else "does not exist"
-        raise UserError(f"{path}: {reason}; make one with: iddpm evaluate ... --out NAME.json") from None
-    return result  # type: ignore[no-any-return]
+        raise UserError(f"{path}: {reason}", way=way) from None
+    return result
 
 
 def refuse_incomparable(results: list[Result], names: list[str]) -> None:
-    """UserError for the first thing in which two results differ that must not."""
+    """Raise UserError for the first thing in which two results differ that must not."""
     first = results[0]
     for result, name in zip(results[1:], names[1:], strict=True):
-        for what, section, key in MUST_BE_EQUAL:
-            _same(first["reference"][section].get(key), result["reference"][section].get(key), what, names[0], name)
-        for what, key in (("the reference's images", "content"), ("the reference's number of images", "count")):
-            _same(first["reference"]["images"][key], result["reference"]["images"][key], what, names[0], name)
-        counts = [each["samples"]["images"]["count"] for each in (first, result)]
-        _same(counts[0], counts[1], "the number of samples, on which distances depend,", names[0], name)
-        _same(first["settings"], result["settings"], "the scores' settings", names[0], name)
+        for what, side, section, key in MUST_BE_EQUAL:
+            values = [each[side][section].get(key) for each in (first, result)]
+            _refuse_other(values, what, names[0], name)
+        _refuse_other([first["settings"], result["settings"]], "the scores' settings", names[0], name)
+        images = [each["samples"]["images"] for each in (first, result)]
+        if all(each.get("kind") == "model" for each in images):
+            values = [each.get("precision", UNKNOWN) for each in images]
+            _refuse_other(values, "the precision that the model ran in", names[0], name)
 
 
-def _same(ours: object, theirs: object, what: str, first: str, second: str) -> None:
-    if ours != theirs:
-        shown = f" ({ours}, {theirs})" if not isinstance(ours, dict) else ""
-        hint = (
-            "; on other machines a classifier becomes another: share one iddpm reference file"
-            if "weights" in what
-            else ""
-        )
-        verb = "differ" if what.endswith(("s", "settings")) else "differs"
-        raise UserError(f"{first}, {second}: {what} {verb}{shown}; evaluate both alike{hint}")
+def _refuse_other(values: list[Any], what: str, first: str, second: str) -> None:
+    if values[0] == values[1]:
+        return
+    shown = "" if isinstance(values[0], dict) else f" ({values[0]}, {values[1]})"
+    hint = (
+        "; on other machines a classifier becomes another: share one iddpm reference file" if "weights" in what else ""
+    )
+    verb = "differ" if what.endswith("s") else "differs"
+    raise UserError(f"{first}, {second}: {what} {verb}{shown}", way=f"evaluate both alike{hint}")

@@ -3,47 +3,45 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from iddpm.errors import UserError
-from iddpm.evaluation.metrics.inception_score import InceptionScore
+from iddpm.errors import Setting, Text, UserError
+from iddpm.evaluation.metrics.metric import FeatureSet, QualityScore
 from iddpm.evaluation.metrics.moments import Moments
-from iddpm.files import NOT_SUCH_ARRAYS, replacing
+from iddpm.files import array_names, read_arrays, replacing
 
-FORMAT = 2
+STATISTICS_FORMAT = 2
+ANEW = "make one with iddpm reference"
+CONVERTED: Text = (
+    *("both must be the same: ", Setting("data.size"), " and ", Setting("data.channels"), " convert pictures, "),
+    *(Setting("data.channels_first"), " reads arrays of [items, channels, ...]"),
+)
 Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Of one set of images.
+class Statistics(FeatureSet):
+    """What a network saw in a set of images, and where they come from.
 
-    manifest:  what the images are and how they were made ("images"), and the network that saw them ("features").
-    moments:   of the features. spatial: of those that keep places, where the network has such.
-    features:  `[n, d]`, or None if they were not kept. inception: the score of the set on its own.
-    network:   the classifier whose features these are, so that other images can be looked at in the same way.
+    manifest: what the images are and how they were made ("images"), and the network that saw them ("features").
+    network:  the classifier whose features these are, so that other images can be looked at in the same way.
     """
 
-    manifest: Manifest
-    moments: Moments
-    features: Tensor | None
-    spatial: Moments | None = None
-    inception: InceptionScore | None = None
+    manifest: Manifest = field(default_factory=dict)
     network: bytes | None = None
 
     def save(self, path: Path) -> None:
-        """As an npz file: `mu` and `sigma` as other programs have them, and the rest beside them."""
+        """Write an npz file: `mu` and `sigma` as other programs have them, and the rest beside them."""
         arrays = {
             "mu": self.moments.mean.numpy(),
             "sigma": self.moments.covariance.numpy(),
             "count": np.array(self.moments.count),
-            "manifest": np.array(json.dumps({"format": FORMAT, **self.manifest})),
+            "manifest": np.array(json.dumps({"format": STATISTICS_FORMAT, **self.manifest})),
         }
         if self.features is not None:
             arrays["features"] = self.features.numpy()
@@ -51,7 +49,7 @@ class Statistics:
             arrays["spatial_mu"] = self.spatial.mean.numpy()
             arrays["spatial_sigma"] = self.spatial.covariance.numpy()
         if self.inception is not None:
-            arrays["inception"] = np.array([self.inception.mean, self.inception.spread])
+            arrays["inception"] = np.array([self.inception.value, self.inception.spread])
         if self.network is not None:
             arrays["network"] = np.frombuffer(self.network, dtype=np.uint8)
         with replacing(path) as beside, beside.open("wb") as file:
@@ -59,65 +57,61 @@ class Statistics:
 
     @classmethod
     def load(cls, path: Path) -> Statistics:
-        """UserError for a file that is damaged or something else."""
+        """Read a file that `save` wrote; UserError for one that is damaged or something else."""
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                if "manifest" not in arrays.files:
-                    raise UserError(
-                        f"reference: {path} does not say which features it holds; make one with iddpm reference"
-                    )
-                manifest = json.loads(str(arrays["manifest"]))
-                if manifest.pop("format", None) != FORMAT:
-                    raise UserError(f"reference: {path} is of another version of iddpm; make one with iddpm reference")
-                count = int(arrays["count"])
-                found = {name: arrays[name] for name in arrays.files if name not in ("manifest", "count")}
-            return cls(
-                manifest,
-                _moments(count, found, ""),
-                torch.from_numpy(found["features"]) if "features" in found else None,
-                _moments(count, found, "spatial_") if "spatial_mu" in found else None,
-                InceptionScore(*map(float, found["inception"])) if "inception" in found else None,
-                found["network"].tobytes() if "network" in found else None,
-            )
-        except NOT_SUCH_ARRAYS as error:
+            arrays = read_arrays(path)
+            manifest = json.loads(str(arrays.get("manifest", "null")))
+        except ValueError as error:
             raise UserError(
-                f"reference: {path} is no file of statistics, or a damaged one ({error}); make one with iddpm reference"
+                f"{path} is no file of statistics, or a damaged one ({error})", field="reference", way=ANEW
             ) from None
+        if not isinstance(manifest, dict):
+            raise UserError(f"{path} does not say which features it holds", field="reference", way=ANEW)
+        if manifest.pop("format", None) != STATISTICS_FORMAT:
+            raise UserError(f"{path} is of another version of iddpm", field="reference", way=ANEW)
+        if missing := {"mu", "sigma", "count"} - arrays.keys():
+            raise UserError(f"{path} is damaged: it has no {', '.join(sorted(missing))}", field="reference", way=ANEW)
 
+        def moments(prefix: str) -> Moments:
+            mean, covariance = (torch.from_numpy(arrays[prefix + name].astype(np.float64)) for name in ("mu", "sigma"))
+            return Moments(count, mean, covariance * (count - 1))
 
-def _moments(count: int, arrays: dict[str, Any], prefix: str) -> Moments:
-    mean, covariance = (torch.from_numpy(arrays[prefix + name].astype(np.float64)) for name in ("mu", "sigma"))
-    return Moments(count, mean, covariance * (count - 1))
+        count = int(arrays["count"])
+        inception = arrays["inception"].tolist() if "inception" in arrays else None
+        return cls(
+            moments=moments(""),
+            features=torch.from_numpy(arrays["features"]) if "features" in arrays else None,
+            spatial=moments("spatial_") if "spatial_mu" in arrays else None,
+            inception=None if inception is None else QualityScore(inception[0], spread=inception[1]),
+            manifest=manifest,
+            network=arrays["network"].tobytes() if "network" in arrays else None,
+        )
 
 
 def is_statistics(path: Path) -> bool:
-    """Whether an npz file holds statistics (ours or another program's) rather than images."""
+    """Return whether an npz file holds statistics (ours or another program's) rather than images."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return "manifest" in arrays.files or {"mu", "sigma"} <= set(arrays.files)
-    except NOT_SUCH_ARRAYS:
+        names = array_names(path)
+    except ValueError:
         return False
+    return "manifest" in names or {"mu", "sigma"} <= names
 
 
-CONVERTED = (
-    "both must be the same: --size and --channels convert pictures, --channels-first reads arrays of [items, channels,"
-    " ...]"
-)
-
-
-def refuse_other_images(samples: dict[str, Any], reference: dict[str, Any], way: str = CONVERTED) -> None:
-    """UserError, with the way out, where images of two kinds (the "images" of two manifests) cannot be compared."""
+def refuse_other_images(samples: dict[str, Any], reference: dict[str, Any], way: Text = CONVERTED) -> None:
+    """Raise UserError, with the way out, if the "images" of two manifests are of kinds that cannot be compared."""
     shapes = ["x".join(map(str, [*images["size"], images["channels"]])) for images in (samples, reference)]
     if shapes[0] != shapes[1]:
         raise UserError(
-            f"reference: its images are {shapes[1]} (size and channels), and the samples {shapes[0]}; {way}"
+            f"its images are {shapes[1]} (size and channels), and the samples {shapes[0]}", field="reference", way=way
         )
 
 
 def refuse_other_features(samples: Manifest, reference: Manifest) -> None:
-    """UserError where two sets were seen by different networks."""
+    """Raise UserError if two sets were seen by different networks."""
     for name in ("name", "weights"):
         ours, theirs = samples["features"][name], reference["features"][name]
         if ours != theirs:
             what = "features are" if name == "name" else f"features ({samples['features']['name']}) have the weights"
-            raise UserError(f"reference: its {what} {theirs}, and the samples' {ours}; both must be the same")
+            raise UserError(
+                f"its {what} {theirs}, and the samples' {ours}", field="reference", way="both must be the same"
+            )

@@ -16,8 +16,9 @@ from iddpm.checkpoints.run import RunDirectory, step_of
 from iddpm.config import Config, DatasetSpec, Section, TrainingConfig
 from iddpm.errors import DivergedError
 from iddpm.experiments.data import fingerprint, opened, spec_of
-from iddpm.experiments.experiment import JSON, Progress, Subject
+from iddpm.experiments.experiment import JSON, Subject
 from iddpm.model import Model
+from iddpm.progress import Progress
 from iddpm.speed import count_flops
 from iddpm.training import Session, Stepped, Working
 from iddpm.training.records import Records

@@ -9,7 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from iddpm.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,14 +20,6 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 Label = str | int | float
-
-
-class Progress(NamedTuple):
-    """How far some work is: `done` of `total`."""
-
-    what: str
-    done: int
-    total: int
 
 
 class Subject(ABC):

@@ -17,18 +17,17 @@ from iddpm.data.places import Places
 from iddpm.data.sources.photos import Crops
 from iddpm.diffusion.readings import Reading
 from iddpm.evaluation.classifier import VERSION as CLASSIFIER
-from iddpm.evaluation.classifier import train_classifier
 from iddpm.evaluation.features import ClassifierFeatures, FeatureNetwork
 from iddpm.evaluation.images import ImageSet, collect, default_features, images_of_data, images_of_model
-from iddpm.evaluation.scores import Scores, distance, score_sets
+from iddpm.evaluation.scores import distance, score_sets
 from iddpm.evaluation.statistics import Statistics
 from iddpm.experiments.data import fingerprint, opened
 from iddpm.experiments.diffusion_run import DiffusionRun
-from iddpm.experiments.experiment import JSON, Measure, Progress, Subject, digest
+from iddpm.experiments.experiment import JSON, Measure, Subject, digest
 from iddpm.experiments.store import claimed
 from iddpm.model import Model
 from iddpm.names import READINGS
-from iddpm.progress import Work
+from iddpm.progress import Progress, Work
 from iddpm.sampling import SamplerOptions
 from iddpm.scoring.budget import estimating
 from iddpm.scoring.whole import LikelihoodScore, ScoringOptions, scoring
@@ -145,18 +144,11 @@ class Judged(Measure):
 def judged(images: ImageSet, data: DataConfig, shared: Path, *, whole: bool) -> Generator[Progress, None, JSON]:
     """FD of any images against the data's training images, and if `whole` all other scores too."""
     network, real = yield from reference(data, shared, max(REFERENCE, images.count))
-    for news in collect(images, network):
-        if isinstance(news, Statistics):
-            drawn = news
-        else:
-            yield Progress("drawing samples", news, images.rounds)
+    drawn = yield from collect(images, network)
     if not whole:
-        return {"frechet": asdict(distance(drawn, real)), "count": images.count}
-    for scores in score_sets(drawn, real):
-        if isinstance(scores, Scores):
-            return {name: asdict(estimate) for name, estimate in scores.estimates.items()} | {"count": images.count}
-        yield Progress("comparing", *scores)
-    raise AssertionError("score_sets ends with scores")
+        return {"frechet": asdict((yield from distance(drawn, real))), "count": images.count}
+    quality = yield from score_sets(drawn, real)
+    return {name: asdict(score) for name, score in quality.scores.items()} | {"count": images.count}
 
 
 def reference(
@@ -180,18 +172,13 @@ def _make_reference(data: DataConfig, path: Path, count: int) -> Generator[Progr
     if isinstance(train, Crops):
         train = Places(train)
     if _own_classifier(train):
-        yield Progress("training a classifier, whose features are compared", 0, 1)
-        trained = train_classifier(train)
-        network: FeatureNetwork = ClassifierFeatures(trained.network, trained.accuracy)
+        network: FeatureNetwork = yield from ClassifierFeatures.trained_on(train)
     else:
         network = _pretrained()
     rows = np.linspace(0, len(train) - 1, min(count, len(train))).astype(np.int64)
     images = images_of_data(Rows(train, rows), {"source": data.source, "split": "train"})
-    for news in collect(images, network):
-        if isinstance(news, Statistics):
-            news.save(path)
-        else:
-            yield Progress("looking at training images", news, images.rounds)
+    statistics = yield from collect(images, network)
+    statistics.save(path)
 
 
 def check_features(data: DataConfig) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from iddpm.checkpoints.run import RunDirectory
 from iddpm.errors import UserError
-from iddpm.experiments.experiment import JSON, Cell, Measure, Measured, Progress, Subject
+from iddpm.experiments.experiment import JSON, Cell, Measure, Measured, Subject
 from iddpm.files import locked, write_json
+from iddpm.progress import Progress
 
 MAKING = "making.json"
 """How long a subject took."""

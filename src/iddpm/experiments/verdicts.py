@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from scipy import stats
 
+from iddpm.evaluation.results import rounded
 from iddpm.experiments.experiment import Finding, Verdict
 
 LEVEL = 0.05
@@ -74,7 +75,4 @@ def signed(difference: float, error: float) -> str:
 
 def plus_minus(mean: float, error: float) -> str:
     """A mean with its error, to as many digits as the error allows."""
-    if not error:
-        return f"{mean:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{mean:.{digits}f} ± {error:.{digits}f}"
+    return " ± ".join(rounded(mean, error)) if error else f"{mean:.4g}"

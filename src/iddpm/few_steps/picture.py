@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 from PIL import Image
 
-from iddpm.evaluation.scores import CONFIDENCE
+from iddpm.evaluation.metrics.metric import CONFIDENCE
 
 STYLES = {
     "learned": ("#1b4f8a", "o", "-"),

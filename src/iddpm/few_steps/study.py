@@ -15,11 +15,13 @@ from iddpm.diffusion.respacing import Stride, kept_timesteps
 from iddpm.errors import UserError
 from iddpm.evaluation.features import FeatureNetwork
 from iddpm.evaluation.images import collect, images_of_model
-from iddpm.evaluation.scores import CONFIDENCE, distance
+from iddpm.evaluation.metrics.metric import CONFIDENCE
+from iddpm.evaluation.scores import distance
 from iddpm.evaluation.statistics import Statistics
 from iddpm.few_steps.plan import StoredPlan
 from iddpm.model import Model
 from iddpm.names import MODEL, READINGS
+from iddpm.progress import Work, finish
 from iddpm.sampling import SamplerOptions
 from iddpm.scoring.whole import ScoringOptions, scoring
 
@@ -99,15 +101,15 @@ class Study:
         batches = -(-self.count // self.batch_size) - len(drawn)
         if setting.sampler == "ancestral":
             batches += -(-len(self.held_out) // self.batch_size)
-        return len(drawn) + batches * setting.steps
+        return batches * setting.steps
 
     def judge(
         self,
         setting: Setting,
         drawn: Sequence[Levels] = (),
         keep: Callable[[int, Levels], None] = lambda number, batch: None,
-    ) -> Iterator[dict[str, Any] | None]:
-        """Yields None after every step of a batch, and in the end the row of a table (JSON).
+    ) -> Work[dict[str, Any]]:
+        """Return the row of a table (JSON), after progress for every step of a batch.
 
         drawn: the first batches that an earlier call gave to `keep`, which is called with the number of every batch of
         samples and the batch.
@@ -125,11 +127,8 @@ class Study:
             drawn=drawn,
         )
         images = replace(images, batches=_kept(images.batches, len(drawn), keep))
-        for news in collect(images, self.network):
-            if isinstance(news, int):
-                yield None
-            else:
-                found = distance(news, self.real)
+        samples = yield from collect(images, self.network)
+        score = finish(distance(samples, self.real))
         row: dict[str, Any] = {
             "method": setting.method,
             "sampler": setting.sampler,
@@ -137,31 +136,22 @@ class Study:
             "stride": setting.stride,
             "evaluations": setting.evaluations,
             "steps": setting.steps,
-            "fd": {"value": found.value, "error": found.error},
+            "fd": {"value": score.value, "error": score.error},
             "bits": None,
         }
         if setting.sampler == "ancestral":
             scored = self.model.diffusion.strided(self._stride(setting, from_noise=False))
-            for row["bits"] in self._bits(scored, variance):
-                if row["bits"] is None:
-                    yield None
-        yield row
+            row["bits"] = yield from self._bits(scored, variance)
+        return row
 
     def uses_plan(self, setting: Setting) -> bool:
         """Whether another plan would give another row."""
         return setting.stride == "planned" or setting.variance in self.plan.tables
 
-    def _bits(self, diffusion: Diffusion, variance: Reading | None) -> Iterator[dict[str, float] | None]:
+    def _bits(self, diffusion: Diffusion, variance: Reading | None) -> Work[dict[str, float]]:
         options = ScoringOptions(seed=self.seed, reading=variance, batch_size=self.batch_size)
-        work = scoring(self.model, self.held_out, diffusion, options)
-        while True:
-            try:
-                next(work)
-            except StopIteration as stop:
-                score = stop.value
-                break
-            yield None
-        yield {"mean": score.total.mean, "error": score.total.error}
+        score = yield from scoring(self.model, self.held_out, diffusion, options)
+        return {"mean": score.total.mean, "error": score.total.error}
 
     def _stride(self, setting: Setting, *, from_noise: bool) -> Stride | None:
         if setting.stride == WHOLE:
@@ -179,15 +169,16 @@ class Study:
         return READINGS[setting.variance]() if table is None else table
 
 
-def _kept(batches: Iterator[Levels | None], known: int, keep: Callable[[int, Levels], None]) -> Iterator[Levels | None]:
-    """The same, after `keep` has been called with each but the first ones, which are known."""
-    number = 0
-    for batch in batches:
-        if batch is not None:
-            if number >= known:
-                keep(number, batch)
-            number += 1
-        yield batch
+def _kept(batches: Iterator[Work[Levels]], first: int, keep: Callable[[int, Levels], None]) -> Iterator[Work[Levels]]:
+    """Yield the same work, which calls `keep` with the number and the batch from the `first` one on."""
+
+    def kept(number: int, work: Work[Levels]) -> Work[Levels]:
+        batch = yield from work
+        keep(number, batch)
+        return batch
+
+    for number, work in enumerate(batches):
+        yield work if number < first else kept(number, work)
 
 
 def within(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The page itself: HTML with everything in it."""
+"""The page itself: one HTML document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from iddpm.checkpoints.run import RunDirectory
-from iddpm.evaluation.metrics.rounding import rounded
+from iddpm.evaluation.results import rounded, title_of
+from iddpm.files import replacing
 from iddpm.model import Model
 from iddpm.pictures import grid
 from iddpm.report import figures
@@ -38,7 +39,7 @@ pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem }
 
 
 def page(run: RunDirectory, model: Model, facts: Facts, records: list[dict[str, Any]]) -> str:
-    """The report of a run, as one HTML document that needs nothing else."""
+    """Return the report of a run, as one HTML document that needs nothing else."""
     name = html.escape(run.path.name)
     sections = [
         f"<h1>{name}</h1><p class=note>{html.escape(_subtitle(model))}</p>",
@@ -110,13 +111,8 @@ def _samples(model: Model, facts: Facts) -> str:
     )
 
 
-QUALITY = {
-    "frechet": "FD",
-    "precision": "precision",
-    "recall": "recall",
-    "coverage": "coverage",
-    "authenticity": "authenticity",
-}
+QUALITY = ("frechet", "precision", "recall", "coverage", "authenticity")
+"""The scores that are shown."""
 
 
 def _quality(quality: dict[str, Any] | None) -> str:
@@ -126,11 +122,11 @@ def _quality(quality: dict[str, Any] | None) -> str:
     for name, label in (("samples", "samples"), ("held_out", "held-out items: what real data gets")):
         if quality[name] is not None:
             count = quality[name]["samples"]["images"]["count"]
-            cells = "".join(_score(quality[name]["scores"][each]) for each in QUALITY)
+            cells = "".join(_score(quality[name]["scores"][score]) for score in QUALITY)
             rows.append(f"<tr{' class=ours' if name == 'samples' else ''}><td>{count} {label}</td>{cells}</tr>")
     reference = quality["samples"]["reference"]
     accuracy = reference["features"]["accuracy"]
-    head = "".join(f"<th>{label}</th>" for label in QUALITY.values())
+    head = "".join(f"<th>{title_of(score, reference['features']['name'])}</th>" for score in QUALITY)
     return (
         f"<h2>How good the samples are</h2><table><tr><th></th>{head}</tr>{''.join(rows)}</table><p class=note>Against"
         f" {reference['images']['count']} training items, in the features of a classifier of this data's classes (right"
@@ -159,17 +155,19 @@ def _terms(values: dict[str, Any]) -> str:
 def _grids(run: RunDirectory) -> str:
     newest = sorted(run.samples.glob("step-*.png"))
     last = [path for path in newest if path.name[:13] == newest[-1].name[:13]]
-    shown = []
+    pictures = []
     for path in sorted(last, reverse=True):
         with Image.open(path) as image:
             label = path.stem.split("-", 2)[2].replace("-", " ")
-            shown.append(
+            pictures.append(
                 f"<figure style='display:inline-block;width:45%;margin-right:2%'>{_embedded(image)}"
                 f"<figcaption>{html.escape(label)} weights</figcaption></figure>"
             )
-    if not shown:
+    if not pictures:
         return ""
-    return f"<h2>Raw and averaged weights</h2><p class=note>The same noise, {newest[-1].name[:13]}.</p>{''.join(shown)}"
+    return (
+        f"<h2>Raw and averaged weights</h2><p class=note>The same noise, {newest[-1].name[:13]}.</p>{''.join(pictures)}"
+    )
 
 
 def _what_was_run(run: RunDirectory, model: Model, records: list[dict[str, Any]]) -> str:
@@ -195,7 +193,7 @@ def _what_was_run(run: RunDirectory, model: Model, records: list[dict[str, Any]]
 
 
 def _embedded(image: Image.Image, width: int | None = None) -> str:
-    """An <img>, `width` rem wide or of its own size."""
+    """Return an <img>, `width` rem wide or of its own size."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -204,8 +202,6 @@ def _embedded(image: Image.Image, width: int | None = None) -> str:
 
 
 def write_page(run: RunDirectory, text: str) -> None:
-    """Into the run's report.html, whole or not at all."""
-    from iddpm.files import replacing
-
+    """Write the run's report.html, whole or not at all."""
     with replacing(run.report) as beside:
         beside.write_text(text)

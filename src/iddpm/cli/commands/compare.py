@@ -13,16 +13,16 @@ import tyro
 from iddpm.cli.arguments import parsed
 from iddpm.errors import UserError
 from iddpm.evaluation.results import (
-    GOOD,
-    NAMES,
     Result,
     features_of,
-    name_of,
     number,
     read_result,
     refuse_incomparable,
+    shown_scores,
     subject,
+    title_of,
 )
+from iddpm.names import METRICS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,18 +75,14 @@ def _labels(names: list[str]) -> list[str]:
 
 def _table(results: list[Result], labels: list[str]) -> list[str]:
     features = results[0]["reference"]["features"]["name"]
-    shared = _shared(results)
     rows = [["", *labels, ""]]
-    for name in shared:
-        rows.append([name_of(name, features), *(number(result["scores"][name]) for result in results), GOOD[name]])
+    for name in shown_scores(*results):
+        numbers = (number(result["scores"][name]) for result in results)
+        rows.append([title_of(name, features), *numbers, METRICS.about(name)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [f"{label}: {subject(result['samples']['images'])}" for label, result in zip(labels, results, strict=True)]
     return [*lines, f"{_against(results)}; +- is a standard error"]
-
-
-def _shared(results: list[Result]) -> list[str]:
-    return [name for name in NAMES if all(name in result["scores"] for result in results)]
 
 
 def _against(results: list[Result]) -> str:
@@ -104,7 +100,7 @@ def _picture(results: list[Result], labels: list[str]) -> Image.Image:
     from PIL import Image
 
     features = results[0]["reference"]["features"]["name"]
-    shared = _shared(results)
+    shared = shown_scores(*results)
     columns = 3
     rows = -(-len(shared) // columns)
     figure = Figure(figsize=(10, rows * (1.0 + 0.3 * len(labels)) + 0.6), layout="constrained", dpi=120)
@@ -122,7 +118,7 @@ def _picture(results: list[Result], labels: list[str]) -> Image.Image:
             panel.errorbar(entry["value"], place, xerr=bar, fmt="o", color="#2a6fbb" if is_known else "#999", capsize=3)
         panel.set_yticks(range(len(labels)), labels)
         panel.set_ylim(len(labels) - 0.5, -0.5)
-        panel.set_title(f"{name_of(name, features)}\n({GOOD[name]})", fontsize=9)
+        panel.set_title(f"{title_of(name, features)}\n({METRICS.about(name)})", fontsize=9)
         panel.grid(axis="x", alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[len(shared) :]:

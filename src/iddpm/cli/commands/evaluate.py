@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from iddpm.cli.arguments import check_least, not_default, parsed
+from iddpm.cli.arguments import check_least, not_default, parsed, settings_as
 from iddpm.cli.data_flags import NamedData, ReadingArguments, Split, check_named, is_model, is_run, open_named
 from iddpm.cli.feature_flags import Features, network_for, network_of
 from iddpm.cli.model_flags import DrawingArguments
-from iddpm.cli.progress import ProgressStages, say
+from iddpm.cli.progress import say, show
 from iddpm.errors import UserError
-from iddpm.evaluation.results import evaluation_lines
+from iddpm.evaluation.results import evaluation_lines, result_of
+from iddpm.progress import Work
 
 if TYPE_CHECKING:
     from iddpm.evaluation.features import FeatureNetwork
@@ -60,8 +61,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _run(arguments: EvaluateArguments) -> int:
-    from iddpm.evaluation.images import result_of
-    from iddpm.evaluation.scores import Scores, check_count, score_sets
+    from iddpm.evaluation.scores import check_count, score_sets
     from iddpm.evaluation.statistics import refuse_other_images
     from iddpm.files import write_json
 
@@ -70,16 +70,13 @@ def _run(arguments: EvaluateArguments) -> int:
     samples = _samples(arguments, reference, data)
     check_count(samples.count, "samples")
     check_count(reference.count, "reference")
-    refuse_other_images(samples.images, reference.images)
+    with settings_as({"data.*": "*"}):
+        refuse_other_images(samples.images, reference.images)
     network = _network(arguments, samples, reference, data)
-    with ProgressStages() as stages:
-        real = reference.looked_at(network, stages)
-        generated = samples.looked_at(network, stages)
-        for news in score_sets(generated, real):
-            if isinstance(news, Scores):
-                result = result_of(news, generated.manifest, real.manifest, seed=0)
-            else:
-                stages.update("scoring", *news)
+    real = show(reference.statistics(network))
+    generated = show(samples.statistics(network))
+    quality = show(score_sets(generated, real))
+    result = result_of(quality, generated.manifest, real.manifest)
     if arguments.out is not None:
         write_json(Path(arguments.out), result)
     print(json.dumps(result) if arguments.json else "\n".join(evaluation_lines(result)))
@@ -94,7 +91,7 @@ def _check(arguments: EvaluateArguments) -> None:
     check_least(arguments, count=1)
     arguments.drawing.check()
     if arguments.count is not None:
-        check_count(arguments.count, "samples")
+        check_count(arguments.count, "count")
     if arguments.out is not None:
         if Path(arguments.out).suffix != ".json":
             raise UserError(f"{arguments.out} must be called NAME.json", field="out")
@@ -108,7 +105,6 @@ def _check(arguments: EvaluateArguments) -> None:
 class Side:
     """One of the two sets: images that are still to be looked at, or what is known of others already."""
 
-    what: str
     source: ImageSet | Statistics
 
     @property
@@ -126,19 +122,15 @@ class Side:
         count: int = self.source.count if isinstance(self.source, ImageSet) else self.images["count"]
         return count
 
-    def looked_at(self, network: FeatureNetwork, stages: ProgressStages) -> Statistics:
-        """Its statistics. UserError where they are known and another network's."""
+    def statistics(self, network: FeatureNetwork) -> Work[Statistics]:
+        """Return its statistics; UserError if they are known and another network's."""
         from iddpm.evaluation.images import collect
         from iddpm.evaluation.statistics import Statistics, refuse_other_features
 
         if isinstance(self.source, Statistics):
             refuse_other_features({"features": network.manifest()}, self.source.manifest)
             return self.source
-        for news in collect(self.source, network):
-            if isinstance(news, Statistics):
-                return news
-            stages.update(self.what, news, self.source.rounds)
-        raise AssertionError("looking at images ended without statistics")
+        return (yield from collect(self.source, network))
 
 
 def _stored(name: str) -> Statistics | None:
@@ -164,10 +156,10 @@ def _reference(arguments: EvaluateArguments) -> tuple[Side, NamedData | None]:
     if known is not None:
         if arguments.split is not None:
             raise UserError(f"{name} is what iddpm reference has made of one part", field="split", way="leave it out")
-        return Side("reference", known), None
+        return Side(known), None
     data = open_named(name, "reference", arguments.reading, arguments.split)
     images = images_of_data(data.dataset, data.what, batch_size=arguments.drawing.batch_size)
-    return Side(f"looking at {images.count} real images, in batches", images), data
+    return Side(images), data
 
 
 def _samples(arguments: EvaluateArguments, reference: Side, data: NamedData | None) -> Side:
@@ -177,15 +169,15 @@ def _samples(arguments: EvaluateArguments, reference: Side, data: NamedData | No
 
     known = _stored(arguments.samples)
     if known is not None:
-        return Side("samples", known)
+        return Side(known)
     shape = reference.images
     spec = DatasetSpec(channels=shape["channels"], size=tuple(shape["size"]), levels=shape["levels"])
     if is_model(arguments.samples):
         drawn = _drawn(arguments, reference.count, data)
-        return Side(f"drawing {drawn.count} samples, in steps of a batch", in_levels(drawn, spec.levels))
+        return Side(in_levels(drawn, spec.levels))
     named = open_named(arguments.samples, "samples", arguments.reading, "all", like=spec)
     images = images_of_data(named.dataset, named.what, count=arguments.count, batch_size=arguments.drawing.batch_size)
-    return Side(f"looking at {images.count} samples, in batches", in_levels(images, spec.levels))
+    return Side(in_levels(images, spec.levels))
 
 
 def _drawn(arguments: EvaluateArguments, most: int, data: NamedData | None) -> ImageSet:

@@ -13,7 +13,7 @@ import tyro
 from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.data_flags import ReadingArguments, Split, open_named
 from iddpm.cli.feature_flags import Features, network_for
-from iddpm.cli.progress import ProgressLine
+from iddpm.cli.progress import show
 from iddpm.errors import UserError
 from iddpm.files import check_place
 
@@ -62,17 +62,11 @@ def _run(arguments: ReferenceArguments) -> int:
 
     from iddpm.evaluation.images import collect, images_of_data
     from iddpm.evaluation.scores import check_count
-    from iddpm.evaluation.statistics import Statistics
 
     images = images_of_data(data.dataset, data.what, count=arguments.count, batch_size=arguments.batch_size)
     check_count(images.count, "data")
     network = network_for(arguments.features, arguments.feature_weights, arguments.device, data)
-    with ProgressLine("looking at images", images.rounds) as line:
-        for news in collect(images, network, keep_features=not arguments.moments_only):
-            if isinstance(news, Statistics):
-                news.save(Path(arguments.out))
-                manifest = news.manifest
-            else:
-                line.update(news)
-    print(json.dumps({"out": arguments.out, **manifest}) if arguments.json else arguments.out)
+    statistics = show(collect(images, network, keep_features=not arguments.moments_only))
+    statistics.save(Path(arguments.out))
+    print(json.dumps({"out": arguments.out, **statistics.manifest}) if arguments.json else arguments.out)
     return 0

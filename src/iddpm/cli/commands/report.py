@@ -12,8 +12,8 @@ import tyro
 
 from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.models import load_for_use
-from iddpm.cli.progress import ProgressStages, say
-from iddpm.evaluation.results import name_of, number
+from iddpm.cli.progress import say, show
+from iddpm.evaluation.results import number, title_of
 
 if TYPE_CHECKING:
     from iddpm.checkpoints.run import RunDirectory
@@ -58,7 +58,7 @@ def _run(arguments: ReportArguments) -> int:
     from iddpm.training.records import Records
 
     if arguments.judged != 0:
-        check_count(arguments.judged, "--judged")
+        check_count(arguments.judged, "judged")
     directory = RunDirectory(Path(arguments.run))
     directory.read_config()
     model = load_for_use(arguments.run, None, None, arguments.device)
@@ -75,7 +75,7 @@ def _run(arguments: ReportArguments) -> int:
 
 def _facts(directory: RunDirectory, model: Model, options: ReportOptions) -> Facts:
     from iddpm.cli.data_flags import open_with_progress
-    from iddpm.report.facts import Facts, known_facts, measure
+    from iddpm.report.facts import known_facts, measure
 
     folder = directory.path / "report"
     known = known_facts(folder, model, options)
@@ -83,12 +83,7 @@ def _facts(directory: RunDirectory, model: Model, options: ReportOptions) -> Fac
         say(f"{directory.path}: measured already at step {model.step}; drawing the page")
         return known
     splits = open_with_progress(model.config.data)
-    with ProgressStages() as stages:
-        for news in measure(folder, model, splits, options):
-            if isinstance(news, Facts):
-                return news
-            stages.update(news.what, news.done, news.count)
-    raise AssertionError("measuring ended without facts")
+    return show(measure(folder, model, splits, options))
 
 
 def _print_result(directory: RunDirectory, model: Model, facts: Facts, *, as_json: bool) -> None:
@@ -114,5 +109,5 @@ def _print_quality(quality: dict[str, Any] | None) -> None:
         return
     held_out = quality["held_out"]
     for name in ("frechet", "precision", "recall", "authenticity"):
-        line = f"{name_of(name, 'classifier'):<22} {number(quality['samples']['scores'][name])}"
+        line = f"{title_of(name, 'classifier'):<22} {number(quality['samples']['scores'][name])}"
         print(line if held_out is None else f"{line} (held-out items {number(held_out['scores'][name])})")

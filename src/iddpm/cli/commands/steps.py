@@ -18,11 +18,12 @@ from iddpm.cli.chains import StrideName, fitting_plan
 from iddpm.cli.data_flags import NamedData, ReadingArguments, is_run, open_named
 from iddpm.cli.feature_flags import Features, network_for, network_of
 from iddpm.cli.models import load_for_use
-from iddpm.cli.progress import ProgressLine, ProgressStages, counted, say
+from iddpm.cli.progress import ProgressLine, counted, say, show
 from iddpm.errors import UserError
 from iddpm.few_steps.kept import KeptStudy
 from iddpm.files import check_place, locked
 from iddpm.names import Compile, Precision
+from iddpm.progress import Progress, finish
 
 if TYPE_CHECKING:
     from iddpm.config import DatasetSpec
@@ -130,14 +131,17 @@ def _rows(arguments: StepsArguments, study: Study, wanted: list[Setting]) -> lis
         say(f"steps: judging {counted(len(left), 'setting')}, {counted(study.count, 'sample')} each")
     with ProgressLine("judging", sum(study.rounds(each, kept.drawn(each)) for each in left)) as line:
         done = 0
+
+        def count_step(progress: Progress) -> None:
+            nonlocal done
+            done += 1
+            line.update(done, note.__str__)
+
         for number, setting in enumerate(left, 1 + len(wanted) - len(left)):
             note = f"{number} of {len(wanted)}: {setting.method}, {setting.stride}, {setting.evaluations}"
-            for row in study.judge(setting, kept.drawn(setting), partial(kept.keep, setting)):
-                if row is None:
-                    done += 1
-                    line.update(done, note.__str__)
-                else:
-                    kept.add(setting, row)
+            kept.add(
+                setting, finish(study.judge(setting, kept.drawn(setting), partial(kept.keep, setting)), count_step)
+            )
     return [kept.row(each) or {} for each in wanted]
 
 
@@ -199,12 +203,7 @@ def _reference(arguments: StepsArguments, data: NamedData, spec: DatasetSpec) ->
     images = images_of_data(compared.dataset, compared.what, count=min(MOST_REAL, len(compared.dataset)))
     refuse_other_images(trained_on, images.images, OTHER_REFERENCE)
     network = network_for(arguments.features, arguments.feature_weights, arguments.device, compared)
-    with ProgressStages() as stages:
-        for news in collect(in_levels(images, spec.levels), network):
-            if isinstance(news, Statistics):
-                return network, news
-            stages.update(f"looking at {images.count} real images, in batches", news, images.rounds)
-    raise AssertionError("collect ends with statistics")
+    return network, show(collect(in_levels(images, spec.levels), network))
 
 
 def _other_data(name: str, spec: DatasetSpec) -> NamedData:

@@ -140,7 +140,9 @@ def _measured(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequ
         with ProgressLine(name, len(cells), done) as line, signals as stop, closing(store.work(cells)) as work:
             for finished, cell, progress in work:
                 stop.obey()
-                state = "{} {}/{}".format(*progress) if progress else "waiting for another process"
+                state = (
+                    f"{progress.what} {progress.done}/{progress.total}" if progress else "waiting for another process"
+                )
                 line.update(finished, f"{cell}: {state}".__str__)
             line.update(len(cells))
     results = [store.measured(cell) for cell in cells]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class InceptionScore:
-    """The mean over parts of the samples, and the standard deviation between parts."""
-
-    mean: float
-    spread: float
+from iddpm.evaluation.metrics.jackknife import Values
+from iddpm.evaluation.metrics.metric import FeatureSet, Metric, QualityScore
 
 
-def inception_score(logits: Tensor, *, parts: int = 10, seed: int = 2020) -> InceptionScore:
-    """Of `[n, classes]`, shuffled and in `parts`, as torch-fidelity does it."""
+class InceptionScore(Metric):
+    """The Inception score of the generated images, worked out when they were looked at."""
+
+    needs_real_features = False
+
+    def values(self, generated: FeatureSet, real: FeatureSet) -> Values:
+        return {}
+
+    def scores(self, generated: FeatureSet, real: FeatureSet, errors: Values, seed: int) -> dict[str, QualityScore]:
+        return {} if generated.inception is None else {"inception": generated.inception}
+
+
+def inception_score(logits: Tensor, *, parts: int = 10, seed: int = 2020) -> QualityScore:
+    """Return the score of `[n, classes]` with its spread between `parts`, shuffled as torch-fidelity does it."""
     order = np.random.RandomState(seed).permutation(len(logits))
     scores = []
     for part in range(parts):
@@ -27,4 +32,4 @@ def inception_score(logits: Tensor, *, parts: int = 10, seed: int = 2020) -> Inc
         terms = p * (log_p - p.mean(dim=0).log())
         divergence = terms.where(p > 0, 0).sum(dim=1)
         scores.append(float(divergence.mean().exp()))
-    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+    return QualityScore(float(np.mean(scores)), spread=float(np.std(scores)))

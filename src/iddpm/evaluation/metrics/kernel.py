@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from iddpm.evaluation.metrics.jackknife import Values
+from iddpm.evaluation.metrics.metric import FeatureSet, Metric, QualityScore
 
-@dataclass(frozen=True)
-class KernelDistance:
-    """The mean over random subsets, and how much subsets differ: their standard deviation, no error of the mean."""
+LARGEST_SUBSET = 1000
+"""Images of a random subset, at most: the number that other programs take."""
 
-    mean: float
-    spread: float
+
+class Kernel(Metric):
+    """KD: the mean over random subsets, with the error of the whole sets' distance."""
+
+    def values(self, generated: FeatureSet, real: FeatureSet) -> Values:
+        return {"kernel": squared_discrepancy(generated.rows, real.rows)}
+
+    def scores(self, generated: FeatureSet, real: FeatureSet, errors: Values, seed: int) -> dict[str, QualityScore]:
+        size = min(LARGEST_SUBSET, len(generated.rows), len(real.rows))
+        distance = kernel_distance(generated.rows, real.rows, subset_size=size)
+        return {"kernel": replace(distance, error=errors["kernel"])}
 
 
 def kernel_distance(
-    generated: Tensor, real: Tensor, *, subset_size: int = 1000, subsets: int = 100, seed: int = 2020
-) -> KernelDistance:
-    """Of `[n, d]` and `[m, d]`, in float64. Subsets and defaults are torch-fidelity's, so that figures compare."""
+    generated: Tensor, real: Tensor, *, subset_size: int = LARGEST_SUBSET, subsets: int = 100, seed: int = 2020
+) -> QualityScore:
+    """Return the distance of `[n, d]` and `[m, d]` in float64: the mean over random subsets, and their spread.
+
+    Subsets and defaults are torch-fidelity's, so that figures compare.
+    """
     generator = np.random.RandomState(seed)
-    found = []
+    distances = []
     for _ in range(subsets):
         first = generated[generator.choice(len(generated), subset_size, replace=False)]
         second = real[generator.choice(len(real), subset_size, replace=False)]
-        found.append(squared_discrepancy(first, second))
-    return KernelDistance(float(np.mean(found)), float(np.std(found)))
+        distances.append(squared_discrepancy(first, second))
+    return QualityScore(float(np.mean(distances)), spread=float(np.std(distances)))
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    """(a b / d + 1)^3 of every pair of rows."""
+    """Return (a b / d + 1)^3 of every pair of rows."""
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
 def squared_discrepancy(first: Tensor, second: Tensor) -> float:
-    """Between all of `[n, d]` and all of `[m, d]`, in float64."""
+    """Return the unbiased squared discrepancy of all of `[n, d]` and all of `[m, d]`, in float64."""
     a, b = first.double(), second.double()
     within_a, between, within_b = _kernel(a, a), _kernel(a, b), _kernel(b, b)
     n, m = between.shape
@@ -46,10 +59,10 @@ def squared_discrepancy(first: Tensor, second: Tensor) -> float:
 
 
 def same_distribution(a: Tensor, b: Tensor, *, permutations: int = 999, most: int = 2000, seed: int = 0) -> float:
-    """The p-value of "both sets are draws from one distribution": a permutation test of the kernel distance.
+    """Return the p-value of "both sets are draws from one distribution": a permutation test of the kernel distance.
 
-    Of at most `most` rows each. True halves of one set fall below p = 0.05 in 5 % of cases, whatever the features.
-    The rows are divided by their pooled standard deviation first, so that no single feature decides.
+    It takes at most `most` rows of each set. True halves of one set fall below p = 0.05 in 5 % of cases, whatever the
+    features. The rows are divided by their pooled standard deviation first, so that no single feature decides.
     """
     generator = torch.Generator().manual_seed(seed)
     first, second = (rows[torch.randperm(len(rows), generator=generator)[:most]].double() for rows in (a, b))
@@ -58,7 +71,7 @@ def same_distribution(a: Tensor, b: Tensor, *, permutations: int = 999, most: in
     kernel = _kernel(pooled, pooled)
     kernel.fill_diagonal_(0)
     n, m = len(first), len(second)
-    # Of membership s (1 for the first set) the sums are s K s, (1 - s) K (1 - s) and s K (1 - s): all shuffles at once.
+    # With membership s (1 for the first set) the sums are s K s, (1 - s) K (1 - s), s K (1 - s): all shuffles at once.
     members = torch.zeros(n + m, permutations + 1, dtype=torch.float64)
     members[:n, 0] = 1
     for column in range(1, permutations + 1):

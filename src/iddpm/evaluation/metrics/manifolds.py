@@ -1,4 +1,4 @@
-"""What nearest neighbours in feature space say of samples: good ones, missing ones, copied ones.
+"""Nearest neighbours in feature space, which tell good, missing and copied images.
 
 Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020), authenticity (Alaa et al.
 2022). All distances are worked out block by block, so that they are never all in memory.
@@ -12,17 +12,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from iddpm.evaluation.metrics.jackknife import Values
+from iddpm.evaluation.metrics.metric import FeatureSet, Metric
+
 ROWS, COLUMNS = 1024, 8192
-"""Of a block of distances: 32 MiB."""
+"""The size of a block of distances: 32 MiB."""
+
+
+class NearestNeighbours(Metric):
+    """Precision, recall, density, coverage and authenticity."""
+
+    def values(self, generated: FeatureSet, real: FeatureSet) -> Values:
+        return manifolds(generated=generated.rows, real=real.rows).means()
 
 
 @dataclass(frozen=True)
 class Manifolds:
-    """One answer for every image. An image's ball reaches to its k-th nearest neighbour in its own set.
+    """An answer for every image. An image's ball reaches to its k-th nearest neighbour in its own set.
 
     is_real_like  `[generated]`: within the ball of a real image. Their share is the precision.
     is_reached    `[real]`: within the ball of a generated image. Their share is the recall.
-    density       `[generated]`: in how many of the real images' balls, over k. Their mean is the density.
+    density       `[generated]`: the number of real images' balls that it is in, over k. Their mean is the density.
     is_covered    `[real]`: a generated image is in its ball. Their share is the coverage.
     is_authentic  `[generated]`: farther from its nearest real image than that one is from its nearest other real image.
     """
@@ -33,8 +43,8 @@ class Manifolds:
     is_covered: Tensor
     is_authentic: Tensor
 
-    def means(self) -> dict[str, float]:
-        """The scores by name."""
+    def means(self) -> Values:
+        """Return the scores by name."""
         return {
             "precision": float(self.is_real_like.float().mean()),
             "recall": float(self.is_reached.float().mean()),
@@ -45,9 +55,9 @@ class Manifolds:
 
 
 def manifolds(*, generated: Tensor, real: Tensor, k: int = 3, k_density: int = 5) -> Manifolds:
-    """Of features `[n, d]` and `[m, d]`; each set needs more than `k` and `k_density` images.
+    """Return the answers for features `[n, d]` and `[m, d]`; each set needs more than `k` and `k_density` images.
 
-    k: for precision and recall; k_density: for density and coverage (both as their authors have them).
+    k: for precision and recall; k_density: for density and coverage (the defaults are their authors').
     """
     centre = real.mean(dim=0)
     ours, theirs = _Points(generated, centre), _Points(real, centre)
@@ -71,7 +81,7 @@ def manifolds(*, generated: Tensor, real: Tensor, k: int = 3, k_density: int = 5
 
 
 class _Points:
-    """Vectors seen from `centre`, which makes them short and their distances exact, and their squared lengths.
+    """Vectors relative to `centre`, which makes them short and their distances exact, and their squared lengths.
 
     They are centred a block at a time: a copy of all would take as much memory as they do.
     """
@@ -86,12 +96,12 @@ class _Points:
         return len(self._vectors)
 
     def block(self, rows: slice) -> Tensor:
-        """Some of them."""
+        """Return some of the centred vectors."""
         return (self._vectors[rows] - self._centre).float()
 
 
 def _blocks(columns_of: _Points, rows_of: _Points) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Squared distances `[rows, columns]`, block by block."""
+    """Yield squared distances `[rows, columns]`, block by block."""
     for first in range(0, len(columns_of), COLUMNS):
         columns = slice(first, min(first + COLUMNS, len(columns_of)))
         theirs = columns_of.block(columns).T
@@ -102,12 +112,12 @@ def _blocks(columns_of: _Points, rows_of: _Points) -> Iterator[tuple[slice, slic
 
 
 def _radii(points: _Points, neighbours: list[int]) -> list[Tensor]:
-    """Of every point the squared distance to its k-th nearest other one, for each k."""
+    """Return the squared distance from each point to its k-th nearest neighbour, for each k."""
     most = max(neighbours)
     nearest = torch.full((len(points), most), torch.inf)
     for columns, rows, squared in _blocks(points, points):
-        for row in range(max(rows.start, columns.start), min(rows.stop, columns.stop)):
-            squared[row - rows.start, row - columns.start] = torch.inf
+        if (first := max(rows.start, columns.start)) < min(rows.stop, columns.stop):  # some points meet themselves
+            squared[first - rows.start :, first - columns.start :].fill_diagonal_(torch.inf)
         few = min(most, squared.shape[1])
         candidates = torch.cat([nearest[rows], squared.topk(few, dim=1, largest=False).values], dim=1)
         nearest[rows] = candidates.topk(most, dim=1, largest=False).values

@@ -12,10 +12,10 @@ ROWS = 8192
 
 @dataclass(frozen=True)
 class Moments:
-    """Of `count` vectors: their mean `[d]`, and the sum of outer products of what is left of each `[d, d]`.
+    """The mean `[d]` of `count` vectors, and the sum of outer products of their deviations from it, `[d, d]`.
 
-    Those of two sets can be added, so that parts may be read one by one, or on several machines. Every batch is centred
-    on its own mean first (Chan, Golub & LeVeque 1983): a sum of squares would lose the digits that matter.
+    Moments of two sets can be added, so that parts may be read one by one, or on several machines. Every batch is
+    centred on its own mean first (Chan, Golub & LeVeque 1983): a sum of squares would lose the digits that matter.
     """
 
     count: int
@@ -24,19 +24,19 @@ class Moments:
 
     @classmethod
     def none(cls, dimensions: int) -> Moments:
-        """Of nothing yet."""
+        """Return the empty accumulator."""
         return cls(0, torch.zeros(dimensions, dtype=torch.float64), torch.zeros(dimensions, dimensions).double())
 
     @classmethod
     def of(cls, features: Tensor) -> Moments:
-        """Of the rows of `[n, d]`, of which a part at a time is copied."""
-        found = cls.none(features.shape[1])
+        """Return the moments of the rows of `[n, d]`; only a part of them is copied at a time."""
+        moments = cls.none(features.shape[1])
         for part in torch.split(features, ROWS):
             values = part.double()
             mean = values.mean(dim=0)
             centred = values - mean
-            found += cls(len(values), mean, centred.T @ centred)
-        return found
+            moments += cls(len(values), mean, centred.T @ centred)
+        return moments
 
     def __add__(self, other: Moments) -> Moments:
         count = self.count + other.count
@@ -49,5 +49,5 @@ class Moments:
 
     @property
     def covariance(self) -> Tensor:
-        """The unbiased one, `[d, d]`; it needs two vectors."""
+        """The unbiased covariance `[d, d]`, which needs two vectors."""
         return self.scatter / (self.count - 1)

@@ -26,7 +26,6 @@ from iddpm.experiments.experiment import (
     Measure,
     Measured,
     Outcome,
-    Progress,
     Subject,
     Table,
 )
@@ -37,6 +36,7 @@ from iddpm.experiments.scales import ObjectiveName, Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
 from iddpm.model import Model
 from iddpm.names import TIMESTEP_SAMPLERS
+from iddpm.progress import Progress
 from iddpm.training.records import Records
 
 Timesteps = Literal["uniform", "low_discrepancy", "importance"]

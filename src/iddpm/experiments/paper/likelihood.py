@@ -21,7 +21,7 @@ from iddpm.data.scaling import Levels
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.experiments.data import images_spec, opened, spec_of
 from iddpm.experiments.diffusion_run import DiffusionRun
-from iddpm.experiments.experiment import JSON, Cell, Experiment, Measure, Measured, Outcome, Progress, Subject, Table
+from iddpm.experiments.experiment import JSON, Cell, Experiment, Measure, Measured, Outcome, Subject, Table
 from iddpm.experiments.figures import tidy
 from iddpm.experiments.measures import Bits
 from iddpm.experiments.names import ScaleName
@@ -29,6 +29,7 @@ from iddpm.experiments.rivals.autoregressive import MODELS, Autoregressive
 from iddpm.experiments.rivals.learner import Learner, average, flops, module_state, steps_done, train
 from iddpm.experiments.scales import Scale, varied
 from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
+from iddpm.progress import Progress
 
 PUBLISHED = {
     "Glow": (3.81, 3.35),

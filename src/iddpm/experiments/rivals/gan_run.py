@@ -20,10 +20,11 @@ from iddpm.diffusion.randomness import mixed_seed
 from iddpm.evaluation.images import images_of_data
 from iddpm.experiments.data import images_spec, opened, spec_of
 from iddpm.experiments.diffusion_run import DiffusionRun
-from iddpm.experiments.experiment import JSON, Measure, Progress, Subject
+from iddpm.experiments.experiment import JSON, Measure, Subject
 from iddpm.experiments.measures import judged
 from iddpm.experiments.rivals.gan import LATENT, Discriminator, Generator, discriminator_loss, generator_loss, settle
 from iddpm.experiments.rivals.learner import Learner, average, flops, module_state, steps_done, train
+from iddpm.progress import Progress
 
 CRITIC_STEPS = 2
 """Of the discriminator for each of the generator."""

@@ -17,8 +17,9 @@ from iddpm.errors import UserError
 from iddpm.evaluation.images import images_of_data, in_levels
 from iddpm.evaluation.scores import FEWEST
 from iddpm.experiments.data import spec_of
-from iddpm.experiments.experiment import JSON, Measure, Progress, Subject
+from iddpm.experiments.experiment import JSON, Measure, Subject
 from iddpm.experiments.measures import judged
+from iddpm.progress import Progress
 
 
 @dataclass(frozen=True)

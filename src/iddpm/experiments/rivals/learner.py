@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from iddpm.checkpoints.weights import read_tensors
-from iddpm.experiments.experiment import Progress
 from iddpm.files import replacing
+from iddpm.progress import Progress
 
 FILE = "state.safetensors"
 
