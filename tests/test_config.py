@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from iddpm.cli.arguments import parse
-from iddpm.config import Config, DataConfig, load_config
+from iddpm.config import Config, load_config
 from iddpm.errors import UserError
 from iddpm.presets import PRESETS, preset
 
@@ -82,26 +82,3 @@ def test_a_size_on_the_command_line() -> None:
     for words, size in ((["64", "48"], (64, 48)), (["32"], 32), (["None"], None)):
         parsed = parse(Config, ["--data.size", *words], command="train", description="")
         assert parsed.data.size == size
-
-
-def test_a_source_is_a_name_a_name_with_a_path_or_a_path(tmp_path: Path) -> None:
-    (tmp_path / "f").mkdir()
-    (tmp_path / "a.NPZ").write_text("")
-    (tmp_path / "a.txt").write_text("")
-    for source, origin in (
-        ("digits", ("digits", "")),
-        ("folder:here", ("folder", "here")),
-        (f"{tmp_path}/f", ("folder", f"{tmp_path}/f")),
-        (f"{tmp_path}/a.NPZ", ("npz", f"{tmp_path}/a.NPZ")),
-    ):
-        assert DataConfig(source=source).origin() == origin
-    for source in ("celeba", "folder", "folder:", "digits:x", f"{tmp_path}/a.txt", f"{tmp_path}/missing.npz"):
-        with pytest.raises(UserError, match="is not known; use digits, photos, folder:PATH, .* or npy:PATH"):
-            DataConfig(source=source).origin()
-
-
-def test_other_data_is_read_by_what_its_source_heeds() -> None:
-    own = DataConfig(source="folder:x", size=8, channels=1, levels=17, validation=0.5, flip=True, num_classes=3)
-    kept = {"validation": 0.5, "num_classes": 3}
-    assert own.heeded() == DataConfig(source="folder:x", size=8, channels=1, **kept)
-    assert own.model_copy(update={"source": "npy:x"}).heeded() == DataConfig(source="npy:x", levels=17, **kept)

@@ -11,17 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from iddpm.errors import Setting, UserError
-from iddpm.names import (
-    KINDS,
-    OBJECTIVES,
-    PREDICTIONS,
-    SCHEDULES,
-    SOURCES,
-    TIMESTEP_SAMPLERS,
-    VARIANCES,
-    Compile,
-    Precision,
-)
+from iddpm.names import KINDS, OBJECTIVES, PREDICTIONS, SCHEDULES, TIMESTEP_SAMPLERS, VARIANCES, Compile, Precision
 from iddpm.registry import OneOf
 from iddpm.versions import VERSIONS
 
@@ -130,36 +120,9 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _has_a_side_an_axis(self) -> Self:
         if isinstance(self.size, tuple) and len(self.size) != self.dimensions:
-            way: list[str | Setting] = [
-                f"give 1 number or {self.dimensions}, or set ",
-                Setting("data.dimensions", len(self.size)),
-            ]
+            way = (f"give 1 number or {self.dimensions}, or set ", Setting("data.dimensions", len(self.size)))
             raise UserError("has another number of axes than the data", field="data.size", value=by(self.size), way=way)
         return self
-
-    def origin(self) -> tuple[str, str]:
-        """Return the name of the source and its path, "" if it has none.
-
-        A bare path is one of the first source that reads what ends so. UserError for a source that is not known.
-        """
-        name, colon, path = self.source.partition(":")
-        if name in SOURCES and ((colon and path) if SOURCES.fact(name, "path") else not colon):
-            return name, path
-        bare = Path(self.source).expanduser()
-        ending = "/" if bare.is_dir() else bare.suffix.lower()
-        for name in SOURCES:
-            if bare.exists() and ending in SOURCES.fact(name, "endings", ()):
-                return name, self.source
-        forms = [f"{name}:PATH" if SOURCES.fact(name, "path") else name for name in SOURCES]
-        raise UserError(
-            f'"{self.source}" is not known', field="data.source", way=f"use {', '.join(forms[:-1])} or {forms[-1]}"
-        )
-
-    def heeded(self) -> DataConfig:
-        """Return the same, with the fields that its source pays no heed to at their defaults."""
-        heeded = {"source", "num_classes", "validation", *SOURCES.fact(self.origin()[0], "heeds", ())}
-        fields = type(self).model_fields.items()
-        return self.model_copy(update={name: field.default for name, field in fields if name not in heeded})
 
     def sides(self, dimensions: int) -> tuple[int, ...] | None:
         """Return `size` as a number an axis, of so many axes; None if it is not stated."""
@@ -317,7 +280,7 @@ class Config(Section):
             raise ValueError("training.ema_rates: needs at least one rate, e.g. 0.9999")
         low, size = self.network.low_resolution, self.data.sides(self.data.dimensions)
         if low is not None and any(low >= side or side % low for side in size or ()):
-            what: list[str | Setting] = ["must be a proper divisor of ", Setting("data.size", by(size or ()))]
+            what = ("must be a proper divisor of ", Setting("data.size", by(size or ())))
             raise UserError(what, field="network.low_resolution", value=low)
         return self
 

@@ -188,7 +188,7 @@ BAD = {
         ["steps", "RUN", "--reference", "pictures", "--features", "classifier"],
         "--features: classifier needs data with classes",
     ),
-    "a reference of other images": (["steps", "RUN", "--reference", "photos"], "its images are 32x32x3"),
+    "a reference of other images": (["steps", "RUN", "--reference", "photos"], "its images are 8x8x3"),
     "no plan": (["steps", "BARE"], "there is no plan; make one with iddpm plan"),
     "no plan for a variance": (["nll", "BARE", "--variance", "analytic"], "is found by iddpm plan; run iddpm plan"),
     "no run": (["steps", "nothing"], "nothing is no run"),

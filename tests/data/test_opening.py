@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iddpm.config import DataConfig
+from iddpm.data import heeded
+from iddpm.data.opening import origin
 from iddpm.errors import UserError
 from iddpm.files import cache_folder
 from tests.data.making import folder_of, opened, picture
@@ -70,3 +73,26 @@ def test_bad_sources_are_one_line_with_a_way_out(tmp_path: Path, case: str) -> N
     assert "\n" not in str(caught.value)
     cache = cache_folder()
     assert not cache.exists() or not list(cache.glob("building-*"))  # nothing half-written
+
+
+def test_a_source_is_a_name_a_name_with_a_path_or_a_path(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    (tmp_path / "a.NPZ").write_text("")
+    (tmp_path / "a.txt").write_text("")
+    for source, parts in (
+        ("digits", ("digits", "")),
+        ("folder:here", ("folder", "here")),
+        (f"{tmp_path}/f", ("folder", f"{tmp_path}/f")),
+        (f"{tmp_path}/a.NPZ", ("npz", f"{tmp_path}/a.NPZ")),
+    ):
+        assert origin(source) == parts
+    for source in ("celeba", "folder", "folder:", "digits:x", f"{tmp_path}/a.txt", f"{tmp_path}/missing.npz"):
+        with pytest.raises(UserError, match="is not known; use digits, photos, folder:PATH, .* or npy:PATH"):
+            origin(source)
+
+
+def test_other_data_is_read_by_what_its_source_heeds() -> None:
+    own = DataConfig(source="folder:x", size=8, channels=1, levels=17, validation=0.5, flip=True, num_classes=3)
+    kept = {"validation": 0.5, "num_classes": 3}
+    assert heeded(own) == DataConfig(source="folder:x", size=8, channels=1, **kept)
+    assert heeded(own.model_copy(update={"source": "npy:x"})) == DataConfig(source="npy:x", levels=17, **kept)

@@ -12,7 +12,6 @@ from iddpm.cli.arguments import not_default, settings_as
 from iddpm.cli.progress import ProgressStages, say
 from iddpm.config import DataConfig, mistake
 from iddpm.errors import Setting, UserError
-from iddpm.names import SOURCES
 from iddpm.progress import finish
 
 if TYPE_CHECKING:
@@ -89,6 +88,8 @@ def open_named(
     split: None takes the training part of what a preset or a run was made for, and everything of other sources.
     like: what arrays should be, where `reading` does not say. UserError names `field`.
     """
+    from iddpm.data.opening import heeded, heeds
+
     config, own = _config(name, field)
     changes: dict[str, Any] = not_default(reading)
     if split == "all" or (split is None and not own):
@@ -97,7 +98,7 @@ def open_named(
         changes = {"dimensions": len(like.size), "levels": like.levels, **changes}
     with settings_as({"data.source": field, "data.*": "*"}):
         try:
-            config = DataConfig.model_validate({**config.model_dump(), **changes}).heeded()
+            config = heeded(DataConfig.model_validate({**config.model_dump(), **changes}))
         except ValidationError as error:
             raise mistake(error, ["data"]) from None
         splits = open_with_progress(config)
@@ -106,7 +107,7 @@ def open_named(
         way = ("use ", Setting("split", "train"), " or all")
         raise UserError(f"{name} has no held-out part", field="split", way=way)
     what: dict[str, Any] = {"source": config.source, "split": "all" if config.validation == 0 else split or "train"}
-    if "resize_filter" in SOURCES.fact(config.origin()[0], "heeds", ()):
+    if heeds(config.source, "resize_filter"):
         what |= {"resized to": config.size, "resize filter": config.resize_filter}
     return NamedData(splits, part, what)
 
@@ -126,8 +127,10 @@ def _config(name: str, field: str) -> tuple[DataConfig, bool]:
         return RunDirectory(Path(name)).read_config()[0].data, True
     if name in PRESETS:
         return preset(name).data, True
+    from iddpm.data.opening import origin
+
     try:
-        source, path = DataConfig(source=name).origin()
+        source, path = origin(name)
     except UserError:
         what = "is no data" if Path(name).expanduser().exists() else "does not exist"
         way = "give a run, a source of data, or a preset's name"

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from iddpm.conditions.condition import Condition, ForRows
 from iddpm.config import Config, DataConfig, DatasetSpec
-from iddpm.data import Dataset, opening
+from iddpm.data import Dataset, heeded, opening
 from iddpm.data.dataset import Indices
 from iddpm.errors import UserError
 from iddpm.progress import Work
@@ -75,7 +75,7 @@ class LowResolution(Condition):
 
     def read(self, text: str, count: int) -> Work[Any]:
         """Open the data source `text`, in the size, channels and levels that the model was trained on."""
-        splits = yield from opening(self.data.model_copy(update={"source": text}).heeded())
+        splits = yield from opening(heeded(self.data.model_copy(update={"source": text})))
         return splits.train
 
     def check(self, values: Tensor) -> None:

@@ -13,11 +13,11 @@ from typing import TypeVar
 import numpy as np
 
 from iddpm.config import DataConfig, DatasetSpec, by
-from iddpm.data.agreement import check_stated
 from iddpm.data.cache import Labels, Notes, cached
 from iddpm.data.dataset import ArrayDataset, Splits, split
 from iddpm.data.files import Files, class_of_each
 from iddpm.data.kinds.kind import Header, Kind, default_kind
+from iddpm.data.opening import check_stated
 from iddpm.errors import Setting, UserError
 from iddpm.names import KINDS
 from iddpm.progress import Progress, Work

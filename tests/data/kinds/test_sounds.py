@@ -49,7 +49,7 @@ def test_a_sound_is_drawn_as_a_curve() -> None:
 
 def test_sounds_cannot_be_mirrored(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((9, 16), dtype=np.uint8))
-    with pytest.raises(UserError, match="data.flip: the mirror images .* use data.flip=False"):
+    with pytest.raises(UserError, match="data.flip: a mirror image .* use data.flip=False"):
         opened(f"npy:{tmp_path}/a.npy", dimensions=1, flip=True)
 
 

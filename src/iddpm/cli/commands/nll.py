@@ -172,6 +172,7 @@ def _told_changes(arguments: NllArguments) -> str:
 
 def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
     from iddpm.cli.data_flags import open_with_progress
+    from iddpm.data import heeded
 
     own = model.config.data
     if arguments.data is not None:
@@ -180,7 +181,7 @@ def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
             raise UserError(f"{arguments.split} is a part of the model's own data", field="split", way=way)
         settings: dict[str, object] = {"source": arguments.data, "validation": 0.0, "num_classes": None}
         with settings_as({"data.source": "data"}):
-            return open_with_progress(own.model_copy(update=settings).heeded()).train, arguments.data
+            return open_with_progress(heeded(own.model_copy(update=settings))).train, arguments.data
     splits = open_with_progress(own)
     part = arguments.split or "validation"
     chosen = splits.validation if part == "validation" else splits.train

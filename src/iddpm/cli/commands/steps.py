@@ -210,10 +210,7 @@ def _other_data(name: str, spec: DatasetSpec) -> NamedData:
     """Data by its name; pictures in files become of the size and the channels that the model draws."""
     from iddpm.evaluation.scores import check_count
 
-    reading = ReadingArguments()
-    in_files = name.startswith(("folder:", "zip:")) or name.lower().endswith(".zip") or Path(name).expanduser().is_dir()
-    if in_files and not is_run(name) and len(spec.size) == 2 and spec.channels in (1, 3):
-        reading = ReadingArguments(size=spec.size, channels=spec.channels)
+    reading = ReadingArguments() if is_run(name) else ReadingArguments(size=spec.size, channels=spec.channels)
     named = open_named(name, "--reference", reading, like=spec)
     check_count(len(named.dataset), "reference")
     return named
