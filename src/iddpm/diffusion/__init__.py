@@ -8,7 +8,7 @@ Read in this order: `schedule` and `schedules/` (how data is destroyed), `forwar
 from iddpm.diffusion.decoder import Discretized
 from iddpm.diffusion.forward import diffuse, forward_marginal, posterior
 from iddpm.diffusion.gaussian import Gaussian
-from iddpm.diffusion.likelihood import Bound, BoundTerm, bits_per_dim, bound_terms, prior_bits, single_terms
+from iddpm.diffusion.likelihood import Bound, bits_per_dim, bound_terms, prior_bits, single_terms
 from iddpm.diffusion.objectives import VLB, Hybrid, Losses, Objective, Simple
 from iddpm.diffusion.parameterization import Parameterization
 from iddpm.diffusion.process import Diffusion
@@ -36,7 +36,6 @@ __all__ = [
     "VLB",
     "Ancestral",
     "Bound",
-    "BoundTerm",
     "DPMSolver",
     "DPMSolverSDE",
     "Diffusion",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -55,24 +55,11 @@ def end_bits(step: StepCoefficients, x_0: Tensor) -> Tensor:
     return mean_over_elements(end.kl(standard)) / math.log(2.0)
 
 
-@dataclass(frozen=True)
-class BoundTerm:
-    """One term of the bound for a batch. `bits` in bits/dim; `x_0_mse` and `eps_mse` are errors of the prediction.
-
-    position: the step's place in the chain (0 is the decoder's). Each tensor is `[batch]`.
-    """
-
-    position: int
-    bits: Tensor
-    x_0_mse: Tensor
-    eps_mse: Tensor
-
-
 @torch.no_grad()
 def bound_terms(
     diffusion: Diffusion, predict: Predict, x_0: Tensor, noise: Callable[[], Tensor], *, clip: Clip = True
-) -> Iterator[BoundTerm]:
-    """Yield the terms of the bound on a batch `x_0` `[batch, channels, *size]` in [-1, 1], the last step first.
+) -> Iterator[Tensor]:
+    """Yield the terms of the bound on a batch `x_0` in [-1, 1], each in bits/dim `[batch]`, the last step's first.
 
     noise: called once a step for a standard normal tensor of the batch's shape.
     clip: whether the predicted x_0 is bounded to [-1, 1]; it is part of the model that is scored.
@@ -83,14 +70,7 @@ def bound_terms(
         x_t = diffuse(step, x_0, noise())
         output = predict(x_t, schedule.timestep(position, x_0.device))
         reverse = reverse_step(step, diffusion.parameterization, output, x_t, clip=clip)
-        x_0_mse = mean_over_elements((reverse.x_0 - x_0) ** 2)
-        yield BoundTerm(
-            position,
-            (kl_bits(step, reverse, x_0, x_t) if position else decoder_bits(reverse, x_0, diffusion.decoder)),
-            x_0_mse,
-            # eps = (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar): one error is the other, scaled.
-            x_0_mse / step.sqrt_recipm1_alpha_bar.flatten() ** 2,
-        )
+        yield kl_bits(step, reverse, x_0, x_t) if position else decoder_bits(reverse, x_0, diffusion.decoder)
 
 
 @dataclass(frozen=True)
@@ -99,8 +79,6 @@ class Bound:
 
     prior: Tensor
     terms: Tensor
-    x_0_mse: Tensor
-    eps_mse: Tensor
 
     @property
     def total(self) -> Tensor:
@@ -108,15 +86,9 @@ class Bound:
         return self.prior + self.terms.sum(dim=1)
 
     @classmethod
-    def gathered(cls, prior: Tensor, terms: Sequence[BoundTerm]) -> Bound:
+    def gathered(cls, prior: Tensor, terms: list[Tensor]) -> Bound:
         """Return the bound from `prior_bits` and all of `bound_terms`, in the order that they come in."""
-        ordered = terms[::-1]
-        return cls(
-            prior,
-            torch.stack([term.bits for term in ordered], dim=1),
-            torch.stack([term.x_0_mse for term in ordered], dim=1),
-            torch.stack([term.eps_mse for term in ordered], dim=1),
-        )
+        return cls(prior, torch.stack(terms[::-1], dim=1))
 
 
 @torch.no_grad()
