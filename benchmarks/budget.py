@@ -27,10 +27,10 @@ from scipy import stats
 
 from benchmarks.quality import RESULTS
 from iddpm.checkpoints.loading import load
+from iddpm.cli.train_words import train_command
 from iddpm.data import Dataset, open_source
 from iddpm.diffusion import SeededNoise, single_terms
 from iddpm.diffusion.randomness import mixed_seed
-from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.files import write_json
 from iddpm.model import Model
 from iddpm.scoring.budget import BoundEstimate, estimate
@@ -124,7 +124,7 @@ def asked(
     covered = sum(abs(each.mean - exact.mean) <= each.half_width for each in found)
     return {
         "data": f"{model.config.data.source}, {'x'.join(map(str, model.spec.size))}",
-        "train": DiffusionRun(model.config).command(Path("RUN")),
+        "train": train_command(model.config, Path("RUN")),
         "T": len(model.diffusion.schedule),
         "items": count,
         "error": error,

@@ -24,8 +24,9 @@ from iddpm.experiments.experiment import Cell
 from iddpm.experiments.paper.ablation import SCHEDULES, cell
 from iddpm.experiments.scales import Scale, scale_of
 from iddpm.experiments.store import Store
-from iddpm.experiments.verdicts import mean_and_error, plus_minus
+from iddpm.experiments.verdicts import mean_text
 from iddpm.pictures import grid, save_image
+from iddpm.progress import Progress, finish
 from iddpm.sampling import sample
 
 GROUPS = {32: "1", None: "4 (the default)", 2: "8 and 16"}
@@ -71,11 +72,14 @@ def main() -> None:
         (groups, schedule, seed): cell(scale, schedule, 4000, "L_hybrid", seed)
         for (groups, scale), schedule, seed in product(scales.items(), SCHEDULES, range(arguments.seeds))
     }
-    told = -1
-    for done, _, _ in store.work(list(cells.values())):
-        if done > told:
-            told = done
-            print(f"{done} of {len(cells)} runs", file=sys.stderr, flush=True)
+    done: set[int] = set()
+
+    def show(progress: Progress) -> None:
+        if progress.done not in done:
+            done.add(progress.done)
+            print(f"{progress.done} of {progress.total} runs", file=sys.stderr, flush=True)
+
+    measured = dict(zip(cells, finish(store.work(list(cells.values())), show), strict=True))
     lines = [
         "# Channels that are normalised together",
         "",
@@ -86,10 +90,9 @@ def main() -> None:
         "|---|---|---|---|",
     ]
     for (groups, channels), schedule in product(GROUPS.items(), SCHEDULES):
-        found = [store.measured(cells[groups, schedule, seed]) for seed in range(arguments.seeds)]
-        known = [each.found for each in found if each is not None]
-        bits = plus_minus(*mean_and_error([float(each["bits"]["bits"]) for each in known]))
-        distance = plus_minus(*mean_and_error([float(each["fd"]["frechet"]["value"]) for each in known]))
+        results = [measured[groups, schedule, seed].results for seed in range(arguments.seeds)]
+        bits = mean_text([float(result["bits"]["bits"]) for result in results])
+        distance = mean_text([float(result["fd"]["frechet"]["value"]) for result in results])
         lines.append(f"| {channels} | {schedule} | {bits} | {distance} |")
     lines += [
         "",

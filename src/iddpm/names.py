@@ -264,3 +264,43 @@ METRICS: Registry[Any] = Registry(
     },
 )
 """Scores of images, in the order in which results show them: `about` is what is good, and the member a `Metric`."""
+
+_PAPER = "iddpm.experiments.paper"
+EXPERIMENTS: Registry[Any] = Registry(
+    "experiment",
+    "name",
+    {
+        "schedules": Row(
+            "linear and cosine: alpha-bar, and quality when a share of the chain's noisy end is skipped",
+            f"{_PAPER}.schedules:Schedules",
+        ),
+        "bound-by-step": Row(
+            "terms of the bound against t, and posterior variances", f"{_PAPER}.bound_by_step:BoundByStep"
+        ),
+        "ablation": Row("Tables 1 and 2: T, schedule and objective", f"{_PAPER}.ablation:Ablation"),
+        "gradient-noise": Row(
+            "L_vlb with uniform and importance-sampled timesteps, and L_hybrid",
+            f"{_PAPER}.gradient_noise:GradientNoise",
+        ),
+        "likelihood": Row(
+            "Table 3: beside a convolutional autoregressive model and a transformer",
+            f"{_PAPER}.likelihood:Likelihood",
+        ),
+        "sampling-speed": Row("FD against the number of sampling steps", f"{_PAPER}.sampling_speed:SamplingSpeed"),
+        "coverage": Row(
+            "Table 4: precision and recall beside a GAN", f"{_PAPER}.coverage:Coverage", {"takes_samples": True}
+        ),
+        "scaling": Row("FD and bits/dim against training compute, for four widths", f"{_PAPER}.scaling:Scaling"),
+    },
+)
+"""The members of `iddpm reproduce`. Fact `takes_samples`: it judges other models' samples too."""
+SCALES: Registry[Any] = Registry(
+    "scale",
+    "scale",
+    {
+        "tiny": Row("for two CPU cores", "iddpm.experiments.scales:tiny"),
+        "small": Row("for a GPU", "iddpm.experiments.scales:small"),
+        "paper": Row("as the paper trained", "iddpm.experiments.scales:paper"),
+    },
+)
+"""Sizes of experiments."""

@@ -1,4 +1,4 @@
-"""What an experiment is: cells, each a model and what is measured of it, and what is concluded of them all."""
+"""The parts of an experiment: cells, each a model and what is measured of it, and what all of them say together."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from iddpm.progress import Progress
+from iddpm.progress import Work
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,22 +29,19 @@ class Subject(ABC):
 
     @abstractmethod
     def identity(self) -> JSON:
-        """All that decides what it becomes."""
+        """Return all that decides what it becomes."""
 
     @abstractmethod
-    def make(self, folder: Path) -> Generator[Progress, None, None]:
-        """Make it, or go on where it was; nothing happens where it is made already."""
+    def make(self, folder: Path) -> Work[None]:
+        """Make it, or go on where it was."""
 
     @abstractmethod
-    def is_made(self, folder: Path) -> bool: ...
-
-    @abstractmethod
-    def command(self, folder: Path) -> str | None:
-        """A command line that makes it in `folder`; None where there is no such command."""
+    def is_made(self, folder: Path) -> bool:
+        """Return whether there is nothing left to make."""
 
     @abstractmethod
     def flops(self) -> int:
-        """Of all its training, counted operator by operator; 0 for one that was given."""
+        """Return the cost of all its training, counted operator by operator; 0 for a model that was given."""
 
     @property
     def key(self) -> str:
@@ -50,22 +49,25 @@ class Subject(ABC):
         return digest(self.identity())
 
 
-@dataclass(frozen=True)
-class Measure(ABC):
-    """Something that is measured of a subject, and takes a while. Its fields are its settings.
+S = TypeVar("S", bound=Subject)
 
-    label: what the result is called in `Measured.found`.
+
+@dataclass(frozen=True)
+class Measure(ABC, Generic[S]):
+    """Something that is measured of a subject. Its fields are its settings.
+
+    label: the name of the result in `Measured.results`.
     """
 
     label: str
     version: ClassVar[int] = 1
-    """Raised when the same settings come to measure something else."""
+    """To be raised when the same settings come to measure something else."""
     compares_features: ClassVar[bool] = False
-    """Whether it needs the network whose features suit the data (`measures.check_features`)."""
+    """Set if it needs the network whose features suit the data (`measures.check_features`)."""
 
     @abstractmethod
-    def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
-        """The result. folder: the subject's; shared: a place for what is the same for all subjects."""
+    def take(self, subject: S, folder: Path, shared: Path) -> Work[JSON]:
+        """Measure the subject in its folder. shared: a folder for what is the same for all subjects."""
 
     @property
     def key(self) -> str:
@@ -80,24 +82,29 @@ class Cell:
 
     labels: dict[str, Label]
     subject: Subject
-    measures: tuple[Measure, ...]
+    measures: tuple[Measure[Any], ...]
 
     def __str__(self) -> str:
-        named = ("T", "seed")
-        return ", ".join(f"{name} {value}" if name in named else str(value) for name, value in self.labels.items())
+        shown = ("T", "seed")
+        return ", ".join(f"{name} {value}" if name in shown else str(value) for name, value in self.labels.items())
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A cell's labels and what was found, by the labels of measures.
+    """A cell's labels and its results, by the labels of measures.
 
     making, measuring: seconds that it took, on whatever machine.
     """
 
     labels: dict[str, Label]
-    found: dict[str, JSON]
+    results: dict[str, JSON]
     making: float = 0.0
     measuring: float = 0.0
+
+
+def over_seeds(measured: Sequence[Measured], *path: str, **labels: Label) -> list[Any]:
+    """Return what stands at `path` in the results of the cells with these labels, seed by seed."""
+    return [reduce(getitem, path, cell.results) for cell in measured if labels.items() <= cell.labels.items()]
 
 
 Verdict = Literal["holds", "does not hold", "undecided"]
@@ -105,7 +112,7 @@ Verdict = Literal["holds", "does not hold", "undecided"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the paper says, and whether it is so here, with the number that says so."""
+    """A claim, whether it holds here, and the number that says so."""
 
     claim: str
     verdict: Verdict
@@ -117,7 +124,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells that are shown as they are."""
+    """Rows of text under a header."""
 
     title: str
     header: Sequence[str]
@@ -126,7 +133,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment ends in. notes: where it departs from the paper, in sentences."""
+    """What an experiment ends in. notes: sentences on where it departs from the paper."""
 
     tables: list[Table]
     findings: list[Finding]
@@ -135,22 +142,33 @@ class Outcome:
 
 
 class Experiment(ABC):
-    """One table or figure of the paper."""
+    """A table or a figure: models that are made and measured, and what that says of the paper's claims.
 
-    name: ClassVar[str]
+    To add one, write a subclass in a file of its own and give it a row in `iddpm.names.EXPERIMENTS` (or call
+    `EXPERIMENTS.register(name, subclass, about)` from anywhere). `iddpm reproduce NAME` then makes its cells, several
+    at once, goes on after an interruption, and writes its page. `paper/schedules.py` is a short one.
+
+    title: the heading of its page. paper: where the paper has it ("Figures 3 to 5").
+    """
+
     title: ClassVar[str]
     paper: ClassVar[str]
-    """Where the paper has it."""
 
     @abstractmethod
     def cells(self, scale: Scale, seeds: int) -> list[Cell]:
-        """The grid."""
+        """Return the grid: a cell for every setting and seed. Cells of one subject share it, in all experiments.
+
+        The scale has a configuration to start from, which `scales.varied` changes, and the sizes of measurements.
+        """
 
     @abstractmethod
     def conclude(self, scale: Scale, measured: list[Measured]) -> Outcome:
-        """Of all cells, in the order of `cells`."""
+        """Return tables, verdicts and a figure of the results of all cells, in the order of `cells`.
+
+        Verdicts of `verdicts.lower` and `higher` compare results seed by seed.
+        """
 
 
 def digest(values: object) -> str:
-    """12 hexadecimal digits of a JSON value."""
+    """Return 12 hexadecimal digits of a JSON value."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -3,113 +3,112 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from iddpm.experiments.experiment import JSON, Cell, Experiment, Label, Measured, Outcome, Table
+from iddpm.experiments.experiment import Cell, Experiment, Measured, Outcome, Table
 from iddpm.experiments.scales import Scale
 from iddpm.files import replacing, write_json
 from iddpm.pictures import save_image
 
 LONGEST = 200
-"""Numbers in a list of a page's numbers."""
+"""The most numbers of a list that is kept with a page."""
 
 
-def write(
-    folder: Path,
-    experiment: Experiment,
-    scale: Scale,
-    outcome: Outcome,
-    cells: list[Cell],
-    measured: list[Measured],
-    command: str,
-) -> Path:
-    """NAME-SCALE.md with its .png and .json in `folder`; the page's path. `Scale.other_data` is part of the names."""
-    name = f"{experiment.name}-{scale}"
-    figure = outcome.figure
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="white")
-    save_image(folder / f"{name}.png", Image.open(buffer))
-    write_json(
-        folder / f"{name}.json",
-        {
-            "experiment": experiment.name,
-            "scale": scale.name,
-            "command": command,
+@dataclass(frozen=True)
+class Page:
+    """All that a page is made of. name: the experiment's. command: the one that makes it again."""
+
+    name: str
+    experiment: Experiment
+    scale: Scale
+    cells: list[Cell]
+    measured: list[Measured]
+    outcome: Outcome
+    command: str
+
+    def write(self, folder: Path) -> Path:
+        """Write NAME-SCALE.md with its .png and .json in `folder`, and return the page's path."""
+        name, outcome = f"{self.name}-{self.scale}", self.outcome
+        buffer = io.BytesIO()
+        outcome.figure.savefig(buffer, format="png", facecolor="white")
+        save_image(folder / f"{name}.png", Image.open(buffer))
+        values = {
+            "experiment": self.name,
+            "scale": self.scale.name,
+            "command": self.command,
             "findings": [vars(finding) for finding in outcome.findings],
-            "cells": [vars(replace(each, found=_brief(each.found))) for each in measured],
-        },
-    )
-    page = folder / f"{name}.md"
-    with replacing(page) as beside:
-        beside.write_text(text(experiment, scale, outcome, compute(cells, measured), f"{name}.png", command))
-    return page
+            "cells": [_brief(cell) for cell in self.measured],
+        }
+        write_json(folder / f"{name}.json", values)
+        page = folder / f"{name}.md"
+        with replacing(page) as beside:
+            beside.write_text(self._text(f"{name}.png"))
+        return page
 
-
-def _brief(found: dict[str, JSON]) -> dict[str, JSON]:
-    """Without what has thousands of numbers, which stays with the run."""
-    return {
-        label: {name: value for name, value in result.items() if not isinstance(value, list) or len(value) <= LONGEST}
-        for label, result in found.items()
-    }
-
-
-def text(experiment: Experiment, scale: Scale, outcome: Outcome, compute: Table, picture: str, command: str) -> str:
-    """The page."""
-    lines = [
-        f"# {experiment.title}",
-        "",
-        f"The paper's {experiment.paper}, at the scale {scale.name}. Made by",
-        "",
-        "```sh",
-        command,
-        "```",
-        "",
-        "| finding | here | statistic |",
-        "|---|---|---|",
-        *(f"| {each.claim} | {each.verdict} | {each.statistic} |" for each in outcome.findings),
-        "",
-        f"![{experiment.title}]({picture})",
-    ]
-    for table in (*outcome.tables, compute):
-        lines += ["", f"## {table.title}", "", *markdown(table)]
-    if outcome.notes:
-        lines += ["", "## Where it departs from the paper", "", *(f"- {note}" for note in outcome.notes)]
-    return "\n".join(lines) + "\n"
-
-
-def compute(cells: list[Cell], measured: list[Measured]) -> Table:
-    """FLOPs and wall time of every kind of run, over its seeds."""
-    kinds: dict[str, list[tuple[Cell, Measured]]] = {}
-    for cell, found in zip(cells, measured, strict=True):
-        kinds.setdefault(str(replace(cell, labels=_without_seed(cell))), []).append((cell, found))
-    rows = [
-        [
-            kind,
-            f"{pairs[0][0].subject.flops() / 1e12:.3g}",
-            *(_mean_seconds([getattr(found, what) for _, found in pairs]) for what in ("making", "measuring")),
+    def _text(self, picture: str) -> str:
+        experiment, outcome = self.experiment, self.outcome
+        lines = [
+            f"# {experiment.title}",
+            "",
+            f"The paper's {experiment.paper}, at the scale {self.scale.name}. Made by",
+            "",
+            "```sh",
+            self.command,
+            "```",
+            "",
+            "| finding | here | statistic |",
+            "|---|---|---|",
+            *(f"| {finding.claim} | {finding.verdict} | {finding.statistic} |" for finding in outcome.findings),
+            "",
+            f"![{experiment.title}]({picture})",
         ]
-        for kind, pairs in kinds.items()
-    ]
-    flops = sum(cell.subject.flops() for cell in cells)
-    totals = (sum(getattr(found, what) for found in measured) for what in ("making", "measuring"))
-    rows.append([f"all {len(cells)} runs, in sum", f"{flops / 1e12:.3g}", *(f"{total:.0f}" for total in totals)])
-    return Table("Compute of one run", ["run", "training, TFLOP", "training, s", "measuring, s"], rows)
+        for table in self.tables():
+            lines += ["", f"## {table.title}", "", *_markdown(table)]
+        if outcome.notes:
+            lines += ["", "## Where it departs from the paper", "", *(f"- {note}" for note in outcome.notes)]
+        return "\n".join(lines) + "\n"
+
+    def tables(self) -> list[Table]:
+        """Return the outcome's tables, and the FLOPs and wall time of every kind of run, over its seeds."""
+        kinds: dict[str, list[tuple[Cell, Measured]]] = {}
+        for cell, measured in zip(self.cells, self.measured, strict=True):
+            setting = {name: value for name, value in cell.labels.items() if name != "seed"}
+            kinds.setdefault(str(replace(cell, labels=setting)), []).append((cell, measured))
+        rows = [
+            [
+                kind,
+                f"{runs[0][0].subject.flops() / 1e12:.3g}",
+                _mean_seconds([measured.making for _, measured in runs]),
+                _mean_seconds([measured.measuring for _, measured in runs]),
+            ]
+            for kind, runs in kinds.items()
+        ]
+        flops = sum(cell.subject.flops() for cell in self.cells)
+        making, measuring = (sum(getattr(run, time) for run in self.measured) for time in ("making", "measuring"))
+        total = [f"all {len(self.cells)} runs, in sum", f"{flops / 1e12:.3g}", f"{making:.0f}", f"{measuring:.0f}"]
+        header = ["run", "training, TFLOP", "training, s", "measuring, s"]
+        return [*self.outcome.tables, Table("Compute of one run", header, [*rows, total])]
+
+
+def _brief(cell: Measured) -> dict[str, Any]:
+    """Return a cell as plain values, without lists of thousands of numbers, which stay with the run."""
+    found = {
+        label: {name: value for name, value in result.items() if not isinstance(value, list) or len(value) <= LONGEST}
+        for label, result in cell.results.items()
+    }
+    return {"labels": cell.labels, "found": found, "making": cell.making, "measuring": cell.measuring}
 
 
 def _mean_seconds(values: list[float]) -> str:
-    known = [value for value in values if value]
-    return f"{sum(known) / len(known):.0f}" if known else "not here"
+    spent = [value for value in values if value]
+    return f"{sum(spent) / len(spent):.0f}" if spent else "not here"
 
 
-def _without_seed(cell: Cell) -> dict[str, Label]:
-    return {name: value for name, value in cell.labels.items() if name != "seed"}
-
-
-def markdown(table: Table) -> list[str]:
-    """A table's lines."""
+def _markdown(table: Table) -> list[str]:
     return [
         f"| {' | '.join(table.header)} |",
         f"|{'---|' * len(table.header)}",
@@ -118,7 +117,7 @@ def markdown(table: Table) -> list[str]:
 
 
 def plain(table: Table) -> list[str]:
-    """A table's lines for a terminal."""
+    """Return a table's lines for a terminal."""
     rows = [table.header, *table.rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

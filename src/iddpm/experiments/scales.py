@@ -1,34 +1,34 @@
-"""How large experiments are: in miniature on two CPU cores, for one GPU, and as the paper ran them."""
+"""Sizes of experiments: in miniature on two CPU cores, for one GPU, and as the paper ran them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from iddpm.config import Config, DataConfig, DatasetSpec, NetworkConfig, ObjectiveConfig, TrainingConfig
+from iddpm.config import Config, DataConfig, DatasetSpec, NetworkConfig, TrainingConfig
 from iddpm.experiments.data import opened
-from iddpm.experiments.names import ScaleName
+from iddpm.names import SCALES
 from iddpm.presets import preset
 
 TINY_SIDE = 8
 """Pixels."""
-ObjectiveName = Literal["L_simple", "L_hybrid", "L_vlb"]
+KINDS = {"L_simple": "simple", "L_hybrid": "hybrid", "L_vlb": "vlb"}
+"""Kinds of objectives by the paper's names."""
 
 
 @dataclass(frozen=True)
 class Scale:
     """Sizes of everything that experiments make and measure.
 
-    base: a run with the cosine schedule, T of 4,000 and L_hybrid, which experiments vary. classes: data with classes
-    for the comparison with a GAN. widened, widths: a run of the scaling experiment, and its networks' channels.
-    items, error: held-out items that are scored, and to within how many bits/dim. samples, sampling_steps: of a Frechet
-    distance. vlb_timesteps: how L_vlb draws them outside of the experiment on that. other_data: a name of data that is
-    not the scale's own. given: places of other models' samples, to be judged beside.
+    base: a run with the cosine schedule, T of 4,000 and L_hybrid, which experiments vary. classes: a run on data with
+    classes, for the comparison with a GAN. widened, widths: a run of the scaling experiment, and its networks'
+    channels. items, error: held-out items that are scored, and to within how many bits/dim. samples, sampling_steps:
+    of a Frechet distance. vlb_timesteps: how L_vlb draws them outside of the experiment on that. other_data: a name of
+    data that is not the scale's own. given: places of other models' samples, to be judged beside.
     """
 
-    name: ScaleName
+    name: str
     base: Config
     classes: Config
     widened: Config
@@ -38,7 +38,7 @@ class Scale:
     samples: int
     sampling_steps: str
     seeds: int
-    vlb_timesteps: Literal["uniform", "importance"] = "importance"
+    vlb_timesteps: str = "importance"
     other_data: str = ""
     given: tuple[str, ...] = ()
 
@@ -46,54 +46,56 @@ class Scale:
         return f"{self.name}-{self.other_data}" if self.other_data else self.name
 
 
-def scale_of(name: ScaleName, data: DataConfig | None = None) -> Scale:
-    """The scale of that name, on other data than its own if `data` is given.
+def scale_of(name: str, data: DataConfig | None = None) -> Scale:
+    """Return the scale of that name, on other data than its own if `data` is given.
 
     At the scale tiny, batches of larger images are smaller, in proportion to their side, so that it stays minutes.
     """
-    made = {"tiny": tiny, "small": small, "paper": paper}[name]()
+    scale: Scale = SCALES[name]()
     if data is None:
-        return made
+        return scale
     spec = opened(data).spec
     share = min(1.0, TINY_SIDE / math.prod(spec.size) ** 0.5) if name == "tiny" else 1.0
-    labelled = data.model_copy(update={"num_classes": len(spec.class_names) or None})
+    labelled = data.with_changes(num_classes=len(spec.class_names) or None)
     return replace(
-        made,
+        scale,
         other_data=_name_of(data),
-        base=_on(made.base, data, spec, share),
-        classes=_on(made.classes, labelled, spec, share),
-        widened=_on(made.widened, data, spec, share),
+        base=_on(scale.base, data, spec, share),
+        classes=_on(scale.classes, labelled, spec, share),
+        widened=_on(scale.widened, data, spec, share),
     )
 
 
 def _on(config: Config, data: DataConfig, spec: DatasetSpec, share: float) -> Config:
-    """On other data, with so large a share of the batch, and attention where its feature maps have such a width."""
-    batch_size = max(1, round(share * config.training.batch_size))
-    training = config.training.model_copy(update={"batch_size": batch_size})
-    ours = config.network
-    widths = [spec.size[-1] // 2**level for level in range(len(ours.channel_multipliers))]
-    attending = tuple(width for width in ours.attention_resolutions if width in widths)
-    if ours.attention_resolutions and not attending:
-        attending = (widths[-1],)
-    classes = ours.classes and data.num_classes is not None
-    network = ours.model_copy(update={"attention_resolutions": attending, "classes": classes})
-    return config.model_copy(update={"data": data, "training": training, "network": network})
+    """Move a configuration to other data: scale its batch by `share`, keep only attention widths that exist."""
+    network = config.network
+    widths = [spec.size[-1] // 2**level for level in range(len(network.channel_multipliers))]
+    attention = tuple(width for width in network.attention_resolutions if width in widths)
+    if network.attention_resolutions and not attention:
+        attention = (widths[-1],)
+    return config.with_changes(
+        data=data,
+        training={"batch_size": max(1, round(share * config.training.batch_size))},
+        network={
+            "attention_resolutions": attention,
+            "classes": network.classes and data.num_classes is not None,
+        },
+    )
 
 
 def _name_of(data: DataConfig) -> str:
-    """Fit for a file's name: digits, cifar10_train-16."""
+    """Return a name that is fit for a file: digits, cifar10_train-16."""
     place = Path(data.source.rpartition(":")[2]).stem
     return place if data.size is None else f"{place}-{data.size}"
 
 
 def quiet(config: Config) -> Config:
-    """Without the looks at a run that nobody takes in an experiment."""
-    training = config.training.model_copy(update={"validate_every": 0, "sample_every": 0})
-    return config.model_copy(update={"training": training})
+    """Return a run without the validations and samples that nobody looks at in an experiment."""
+    return config.with_changes(training={"validate_every": 0, "sample_every": 0})
 
 
 def tiny() -> Scale:
-    """Crops of photographs, 8x8 pixels in 256 levels, and networks that learn in a minute; digits for two experiments.
+    """Return crops of photographs, 8x8 pixels in 256 levels, and networks that learn in a minute; or digits.
 
     L_vlb draws timesteps uniformly: importance sampling begins when every step has ten losses, which at T = 4,000 these
     runs never reach, and at T = 1,000 it then spends two fifths of them on the noisiest steps, where an error in eps is
@@ -115,33 +117,25 @@ def tiny() -> Scale:
         ),
     )
     digits = preset("digits")
-    classes = digits.model_copy(update={"network": digits.network.model_copy(update={"classes": True})})
-    shorter = digits.model_copy(update={"training": digits.training.model_copy(update={"steps": 1000})})
+    classes = digits.with_changes(network={"classes": True})
+    shorter = digits.with_changes(training={"steps": 1000})
     widths = (8, 12, 16, 24)
     return Scale("tiny", quiet(base), quiet(classes), quiet(shorter), widths, 256, 0.02, 500, "100", 5, "uniform")
 
 
 def small() -> Scale:
-    """CIFAR-10 and a network of 10 million parameters: hours on one GPU."""
-    base = preset("cifar10")
-    network = base.network.model_copy(update={"channels": 64, "num_res_blocks": 2, "dropout": 0.1})
-    training = base.training.model_copy(update={"steps": 50_000, "ema_rates": (0.9995,), "warmup_steps": 500})
-    config = base.model_copy(update={"network": network, "training": training})
-    labelled = config.model_copy(
-        update={
-            "network": network.model_copy(update={"classes": True}),
-            "data": config.data.model_copy(update={"num_classes": 10}),
-        }
+    """Return CIFAR-10 and a network of 10 million parameters: hours on one GPU."""
+    base = preset("cifar10").with_changes(
+        network={"channels": 64, "num_res_blocks": 2, "dropout": 0.1},
+        training={"steps": 50_000, "ema_rates": (0.9995,), "warmup_steps": 500},
     )
-    widths = (32, 48, 64, 96)
-    return Scale("small", quiet(config), quiet(labelled), quiet(config), widths, 1000, 0.01, 10_000, "250", 3)
+    classes = base.with_changes(network={"classes": True}, data={"num_classes": 10})
+    return Scale("small", quiet(base), quiet(classes), quiet(base), (32, 48, 64, 96), 1000, 0.01, 10_000, "250", 3)
 
 
 def paper() -> Scale:
-    """CIFAR-10 as the paper trained it; the paper's ImageNet runs are the same with --data and its presets."""
-    base = preset("cifar10")
-    network = base.network.model_copy(update={"norm_groups": 32})  # of narrower networks, too
-    base = base.model_copy(update={"network": network})
+    """Return CIFAR-10 as the paper trained it; the paper's ImageNet runs are the same on the data of its presets."""
+    base = preset("cifar10").with_changes(network={"norm_groups": 32})  # of narrower networks, too
     classes = preset("imagenet64-class")
     widths = (64, 96, 128, 192)
     return Scale("paper", quiet(base), quiet(classes), quiet(base), widths, 10_000, 0.003, 50_000, "250", 3)
@@ -150,33 +144,30 @@ def paper() -> Scale:
 def varied(
     base: Config,
     *,
-    schedule: Literal["cosine", "linear"] = "cosine",
+    schedule: str = "cosine",
     num_timesteps: int | None = None,
-    objective: ObjectiveName = "L_hybrid",
-    timesteps: Literal["uniform", "low_discrepancy", "importance"] | None = None,
+    objective: str = "L_hybrid",
+    timesteps: str | None = None,
     channels: int | None = None,
     steps: int | None = None,
     learning_rate: float | None = None,
     seed: int,
 ) -> Config:
-    """`base` with what an experiment changes; L_vlb is trained by importance sampling, as in the paper."""
-    diffusion = base.diffusion.model_copy(
-        update={
+    """Return `base` with what an experiment changes; None keeps its value, but L_vlb draws by importance as there."""
+    return base.with_changes(
+        diffusion={
             "schedule": schedule,
             "num_timesteps": num_timesteps or base.diffusion.num_timesteps,
             "variance": "fixed_small" if objective == "L_simple" else "learned_range",
-        }
-    )
-    drawn = timesteps or ("importance" if objective == "L_vlb" else "uniform")
-    kind = {"L_simple": "simple", "L_hybrid": "hybrid", "L_vlb": "vlb"}[objective]
-    goal = ObjectiveConfig(kind=kind, timesteps=drawn, vlb_weight=base.objective.vlb_weight)
-    network = base.network.model_copy(update={"channels": channels or base.network.channels})
-    training = base.training.model_copy(
-        update={
+        },
+        objective={
+            "kind": KINDS[objective],
+            "timesteps": timesteps or ("importance" if objective == "L_vlb" else "uniform"),
+        },
+        network={"channels": channels or base.network.channels},
+        training={
             "seed": seed,
             "steps": steps or base.training.steps,
             "learning_rate": learning_rate or base.training.learning_rate,
-        }
+        },
     )
-    changes = {"diffusion": diffusion, "objective": goal, "network": network, "training": training}
-    return Config.model_validate(base.model_copy(update=changes).model_dump())

@@ -1,21 +1,22 @@
-"""Where experiments keep what they have made and measured, so that none of it is done twice."""
+"""A folder that keeps what experiments have made and measured, so that none of it is done twice."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from iddpm.checkpoints.run import RunDirectory
 from iddpm.errors import UserError
 from iddpm.experiments.experiment import JSON, Cell, Measure, Measured, Subject
 from iddpm.files import locked, write_json
-from iddpm.progress import Progress
+from iddpm.progress import Progress, Work
 
 MAKING = "making.json"
-"""How long a subject took."""
+"""The seconds that making a subject took."""
 
 
 class Store:
@@ -28,39 +29,44 @@ class Store:
         self.root = root
 
     def folder(self, subject: Subject) -> Path:
-        """Where a subject lies, or will."""
+        """Return where a subject lies, or will."""
         return self.root / subject.key
 
     def measured(self, cell: Cell) -> Measured | None:
-        """What was found of a cell; None before all of it was."""
-        found = {measure.label: self._read(cell.subject, measure) for measure in cell.measures}
-        known = {name: result for name, result in found.items() if result is not None}
-        if len(known) < len(found):
-            return None
-        measuring = sum(float(result["seconds"]) for result in known.values())
-        return Measured(cell.labels, known, self._seconds(cell.subject), measuring)
+        """Return the results of a cell; None before all of them are there."""
+        results: dict[str, JSON] = {}
+        for measure in cell.measures:
+            result = self._read(cell.subject, measure)
+            if result is None:
+                return None
+            results[measure.label] = result
+        measuring = sum(float(result["seconds"]) for result in results.values())
+        return Measured(cell.labels, results, self._seconds(cell.subject), measuring)
 
-    def work(self, cells: list[Cell]) -> Generator[tuple[int, Cell, Progress | None], None, None]:
-        """Make and measure all cells that are not done; ends when all are, whoever did them.
+    def all_measured(self, cells: list[Cell]) -> list[Measured]:
+        """Return the results of those cells that have them."""
+        return [measured for cell in cells if (measured := self.measured(cell)) is not None]
 
-        Yields how many are done, the cell that is worked on, and how far it is (None: waiting for another process).
+    def work(self, cells: list[Cell]) -> Work[list[Measured]]:
+        """Make and measure all cells, with other processes; return their results when all are there.
+
+        Its progress counts cells, and says of the one that is worked on how far it is.
         """
         while left := [cell for cell in cells if self.measured(cell) is None]:
-            worked = False
+            done = len(cells) - len(left)
             for cell in left:
                 with claimed(self.folder(cell.subject)) as is_ours:
                     if is_ours and self.measured(cell) is None:
-                        worked = True
                         with closing(self._do(cell)) as steps:
-                            for progress in steps:
-                                yield len(cells) - len(left), cell, progress
-                if worked:
-                    break
-            if not worked:
-                yield len(cells) - len(left), left[0], None
+                            for step in steps:
+                                yield Progress(f"{cell}: {step.what} {step.done}/{step.total}", done, len(cells))
+                        break
+            else:
+                yield Progress(f"{left[0]}: waiting for another process", done, len(cells))
                 time.sleep(1.0)
+        return self.all_measured(cells)
 
-    def _do(self, cell: Cell) -> Generator[Progress, None, None]:
+    def _do(self, cell: Cell) -> Work[None]:
         folder = self.folder(cell.subject)
         if not cell.subject.is_made(folder):
             before, begun = self._seconds(cell.subject), time.monotonic()
@@ -76,16 +82,16 @@ class Store:
                 write_json(path, {**result, "seconds": round(time.monotonic() - begun, 1)})
 
     def _seconds(self, subject: Subject) -> float:
-        """That making it has taken so far."""
+        """Return the seconds spent making the subject so far."""
         try:
             return float(json.loads((self.folder(subject) / MAKING).read_text())["seconds"])
         except (OSError, ValueError, KeyError):
             return 0.0
 
-    def _path(self, subject: Subject, measure: Measure) -> Path:
+    def _path(self, subject: Subject, measure: Measure[Any]) -> Path:
         return self.folder(subject) / "measures" / f"{measure.key}.json"
 
-    def _read(self, subject: Subject, measure: Measure) -> JSON | None:
+    def _read(self, subject: Subject, measure: Measure[Any]) -> JSON | None:
         try:
             result: JSON = json.loads(self._path(subject, measure).read_text())
         except (OSError, ValueError):
@@ -95,9 +101,9 @@ class Store:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[bool]:
-    """Whether this process may work in `folder`: no other does until this ends, however it ends.
+    """Yield whether this process may work in `folder`: no other does until this ends, however it ends.
 
-    (Where the system has no such locks, always.)
+    (Always, if the system has no such locks.)
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -112,7 +118,7 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 
 def _is_trained_elsewhere(folder: Path) -> bool:
-    """By an `iddpm train` of its own, as on a cluster."""
+    """Return whether an `iddpm train` of its own works in `folder`, as on a cluster."""
     lock = RunDirectory(folder).training_lock
     if not lock.exists():
         return False

@@ -12,67 +12,78 @@ from iddpm.evaluation.results import rounded
 from iddpm.experiments.experiment import Finding, Verdict
 
 LEVEL = 0.05
-"""Largest p of a finding that holds; and of its contrary, for one that does not."""
+"""The largest p of a claim that holds; and of the contrary of one that does not hold."""
 
 
-def lower(claim: str, pairs: Sequence[tuple[float, float]]) -> Finding:
-    """That the first of each pair is below the second: a one-sided paired t-test over pairs."""
-    return _tested(claim, pairs, sign=1)
+def lower(claim: str, first: Sequence[float], second: Sequence[float]) -> Finding:
+    """Test whether `first` is below `second`, both seed by seed: a one-sided paired t-test."""
+    return _tested(claim, first, second, sign=1)
 
 
-def higher(claim: str, pairs: Sequence[tuple[float, float]]) -> Finding:
-    """The same, that it is above."""
-    return _tested(claim, pairs, sign=-1)
+def higher(claim: str, first: Sequence[float], second: Sequence[float]) -> Finding:
+    """Test whether `first` is above `second`, in the same way."""
+    return _tested(claim, first, second, sign=-1)
 
 
-def _tested(claim: str, pairs: Sequence[tuple[float, float]], sign: int) -> Finding:
-    differences = [first - second for first, second in pairs]
+def _tested(claim: str, first: Sequence[float], second: Sequence[float], sign: int) -> Finding:
+    differences = [a - b for a, b in zip(first, second, strict=True)]
     mean = statistics.mean(differences)
     if len(differences) < 2:
         return Finding(claim, "undecided", f"difference {mean:+.4g}, one pair: no error is known")
     error = statistics.stdev(differences) / math.sqrt(len(differences))
     p = float(stats.t.cdf(sign * mean / error, len(differences) - 1)) if error else _certain(sign * mean)
-    verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
-    return Finding(claim, verdict, f"difference {signed(mean, error)}, p {shown(p)}, {len(pairs)} pairs")
+    return Finding(claim, _verdict(p), f"{_difference(mean, error)}, p {_shown(p)}, {len(differences)} pairs")
 
 
-def over_settings(by_setting: Iterable[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
-    """A pair for every seed, of means over settings, from each setting's pairs: settings do not differ by chance."""
-    return [
-        (statistics.mean(first for first, _ in of_seed), statistics.mean(second for _, second in of_seed))
-        for of_seed in zip(*by_setting, strict=True)
-    ]
-
-
-def compared(claim: str, first: tuple[float, float], second: tuple[float, float]) -> Finding:
-    """That one value with its standard error is above another, independent of it."""
+def above(claim: str, first: tuple[float, float], second: tuple[float, float]) -> Finding:
+    """Test whether a value with its standard error is above another one, independent of it."""
     difference, error = first[0] - second[0], math.hypot(first[1], second[1])
     p = float(stats.norm.cdf(-difference / error)) if error else _certain(-difference)
-    verdict: Verdict = "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
-    return Finding(claim, verdict, f"difference {signed(difference, error)}, p {shown(p)}")
+    return Finding(claim, _verdict(p), f"{_difference(difference, error)}, p {_shown(p)}")
+
+
+Pair = tuple[Sequence[float], Sequence[float]]
+"""What is compared, seed by seed."""
+
+
+def over_settings(by_setting: Iterable[Pair]) -> tuple[list[float], list[float]]:
+    """Return each seed's means over settings: settings do not differ by chance, so they are no further pairs."""
+    first, second = zip(*by_setting, strict=True)
+    return _means(first), _means(second)
+
+
+def _means(by_setting: Sequence[Sequence[float]]) -> list[float]:
+    return [statistics.mean(values) for values in zip(*by_setting, strict=True)]
+
+
+def _verdict(p: float) -> Verdict:
+    return "holds" if p < LEVEL else "does not hold" if p > 1 - LEVEL else "undecided"
 
 
 def _certain(difference: float) -> float:
-    """p where every difference is this one; 0.5 where there is none."""
+    """Return p where every difference is this one; 0.5 where there is none."""
     return 0.5 if difference == 0 else float(difference > 0)
 
 
+def _shown(p: float) -> str:
+    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
+
+
+def _difference(difference: float, error: float) -> str:
+    return f"difference {'+' if difference > 0 else ''}{plus_minus(difference, error)}"
+
+
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Their mean and its standard error, 0 for a single one."""
+    """Return the mean and its standard error, which is 0 for a single value."""
     error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
     return statistics.mean(values), error
 
 
-def shown(p: float) -> str:
-    """A p-value for a reader, after the letter p."""
-    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
-
-
-def signed(difference: float, error: float) -> str:
-    """A difference with its sign and its error."""
-    return f"{'+' if difference > 0 else ''}{plus_minus(difference, error)}"
+def mean_text(values: Sequence[float]) -> str:
+    """Return the mean with its standard error, for a reader."""
+    return plus_minus(*mean_and_error(values))
 
 
 def plus_minus(mean: float, error: float) -> str:
-    """A mean with its error, to as many digits as the error allows."""
+    """Return a mean with its error, to as many digits as the error allows."""
     return " ± ".join(rounded(mean, error)) if error else f"{mean:.4g}"

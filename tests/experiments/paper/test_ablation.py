@@ -1,15 +1,33 @@
 """The ablation's verdicts on planted bits/dim and Frechet distances."""
 
+from itertools import product
+
 import pytest
 
 from iddpm.experiments.experiment import JSON, Label, Measured
-from iddpm.experiments.paper.ablation import Ablation
+from iddpm.experiments.paper.ablation import SCHEDULE, Ablation, Key, pairs
 
 from .planted import CLEAR, SCALE, planted, value, verdicts
 
-BITS = {"L_simple": 0.0, "L_hybrid": -CLEAR, "L_vlb": -2 * CLEAR, "linear": CLEAR, "cosine": 0.0, 1000: CLEAR, 4000: 0}
+BITS: dict[Label, float] = {
+    "L_simple": 0.0,
+    "L_hybrid": -CLEAR,
+    "L_vlb": -2 * CLEAR,
+    "linear": CLEAR,
+    "cosine": 0.0,
+    1000: CLEAR,
+    4000: 0,
+}
 """What each adds to bits/dim, such that every claim of the paper holds."""
-FD = {"L_simple": 0.0, "L_hybrid": CLEAR, "L_vlb": 2 * CLEAR, "linear": CLEAR, "cosine": 0.0, 1000: 0.0, 4000: 0.0}
+FD: dict[Label, float] = {
+    "L_simple": 0.0,
+    "L_hybrid": CLEAR,
+    "L_vlb": 2 * CLEAR,
+    "linear": CLEAR,
+    "cosine": 0.0,
+    1000: 0.0,
+    4000: 0.0,
+}
 
 
 def measured(bits: dict[Label, float], distances: dict[Label, float], worse: str = "bits") -> list[Measured]:
@@ -64,3 +82,13 @@ def test_every_setting_has_a_verdict_of_its_own(hybrid: float, verdict: str) -> 
     rows = [row for row in table.rows if row[0] == "bits/dim: L_hybrid below L_simple"]
     assert [row[1] for row in rows] == ["T 1,000, linear", "T 1,000, cosine", "T 4,000, linear", "T 4,000, cosine"]
     assert {row[2] for row in rows} == {verdict}
+
+
+def test_pairs_differ_in_one_thing() -> None:
+    values: dict[Key, float] = {
+        (length, schedule, "L_vlb", seed): at + seed + 10 * (schedule == "linear")
+        for at, (length, schedule) in enumerate(product((1000, 4000), ("linear", "cosine")))
+        for seed in range(2)
+    }
+    expected = {"T 1,000, L_vlb": ([1, 2], [10, 11]), "T 4,000, L_vlb": ([3, 4], [12, 13])}
+    assert pairs(values, SCHEDULE, "cosine", "linear") == expected

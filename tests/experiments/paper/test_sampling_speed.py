@@ -3,7 +3,7 @@
 import pytest
 
 from iddpm.experiments.experiment import JSON, Label, Measured
-from iddpm.experiments.paper.sampling_speed import COUNTS, CURVES, Steps
+from iddpm.experiments.paper.sampling_speed import COUNTS, CURVES, SamplingSpeed
 
 from .planted import CLEAR, SCALE, planted, value, verdicts
 
@@ -32,7 +32,7 @@ def measured(changes: dict[tuple[str, int], float], other: float) -> list[Measur
         place = places[measure]
         return {"frechet": {"value": value(distances.get(place, other), labels["seed"], *place)}}
 
-    return planted(Steps(), result)
+    return planted(SamplingSpeed(), result)
 
 
 FEW = range(3)
@@ -57,4 +57,4 @@ FEW = range(3)
     ],
 )
 def test_each_comparison(changes: dict[tuple[str, int], float], expected: str, other: float) -> None:
-    assert verdicts(Steps().conclude(SCALE, measured(changes, other))) == expected
+    assert verdicts(SamplingSpeed().conclude(SCALE, measured(changes, other))) == expected

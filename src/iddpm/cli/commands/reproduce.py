@@ -11,12 +11,11 @@ import tyro
 
 from iddpm.cli.arguments import check_least, parsed, settings_as
 from iddpm.errors import Setting, UserError
-from iddpm.experiments.names import NAMES, ScaleName
 from iddpm.files import check_folder
+from iddpm.names import EXPERIMENTS, SCALES
+from iddpm.registry import OneOf
 
-DESCRIPTION = "Rerun one of the paper's experiments; the same command again goes on.\n\nexperiments:\n" + "\n".join(
-    f"  {name}: {about}" for name, about in NAMES.items()
-)
+DESCRIPTION = "Rerun one of the paper's experiments; the same command again goes on.\n\nexperiments:\n"
 OWN_NAMES = {"data.source": "data", "data.size": "size", "data.channels": "channels", "run": "runs"}
 """This command's names of other layers' settings."""
 
@@ -27,7 +26,7 @@ class ReproduceArguments:
 
     name: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="NAME")]]
     """One of the experiments, or all."""
-    scale: ScaleName = "tiny"
+    scale: Annotated[str, OneOf(SCALES)] = "tiny"
     """tiny: for two CPU cores; small: for a GPU; paper: as the paper trained."""
     seeds: int | None = None
     """Runs of each kind that differ in their seed alone. None takes the scale's own number."""
@@ -53,7 +52,8 @@ class ReproduceArguments:
 
 def run(words: Sequence[str]) -> int:
     """Reproduce experiments; return the exit code."""
-    with parsed(ReproduceArguments, words, command="reproduce", description=DESCRIPTION) as arguments:
+    description = DESCRIPTION + "\n".join(f"  {name}: {EXPERIMENTS.about(name)}" for name in EXPERIMENTS)
+    with parsed(ReproduceArguments, words, command="reproduce", description=description) as arguments:
         _check(arguments)
         from iddpm.cli.work.reproduce import reproduce
 
@@ -63,8 +63,8 @@ def run(words: Sequence[str]) -> int:
 
 def _check(arguments: ReproduceArguments) -> None:
     """Raise UserError for what is wrong without a look at the data."""
-    if arguments.name not in (*NAMES, "all"):
-        way = f"use one of {', '.join(NAMES)}, all"
+    if arguments.name not in (*EXPERIMENTS, "all"):
+        way = f"use one of {', '.join(EXPERIMENTS)}, all"
         raise UserError(f'"{arguments.name}" is no experiment', field="name", way=way)
     if not arguments.print_commands:
         check_folder(Path(arguments.runs), "runs")
@@ -74,8 +74,9 @@ def _check(arguments: ReproduceArguments) -> None:
     for place in arguments.samples:
         if not Path(place).exists():
             raise UserError(f"{place} does not exist", field="samples", way="name a folder, a zip or an npz file")
-    if arguments.samples and arguments.name not in ("coverage", "all"):
-        raise UserError(f"is for coverage, not for {arguments.name}", field="samples", way="leave it out")
+    if arguments.samples and arguments.name != "all" and not EXPERIMENTS.fact(arguments.name, "takes_samples"):
+        takers = ", ".join(name for name in EXPERIMENTS if EXPERIMENTS.fact(name, "takes_samples"))
+        raise UserError(f"is for {takers}, not for {arguments.name}", field="samples", way="leave it out")
     for name in ("size", "channels"):
         if getattr(arguments, name) is not None and arguments.data is None:
             example = Setting("data", "photos")

@@ -19,18 +19,19 @@ from iddpm.cli.arguments import not_default
 from iddpm.cli.commands.reproduce import ReproduceArguments
 from iddpm.cli.main import INTERRUPTED, TERMINATED
 from iddpm.cli.progress import ProgressLine, StopSignal, say
+from iddpm.cli.train_words import train_command
 from iddpm.config import DataConfig
 from iddpm.errors import UserError
-from iddpm.experiments.catalogue import EXPERIMENTS
 from iddpm.experiments.data import opened
 from iddpm.experiments.diffusion_run import DiffusionRun
-from iddpm.experiments.experiment import Cell, Experiment, Measured
+from iddpm.experiments.experiment import Cell, Measured
 from iddpm.experiments.measures import check_features
-from iddpm.experiments.names import NAMES
-from iddpm.experiments.page import compute, plain, write
+from iddpm.experiments.page import Page, plain
 from iddpm.experiments.scales import Scale, scale_of
 from iddpm.experiments.store import Store
+from iddpm.names import EXPERIMENTS
 from iddpm.presets import PRESETS
+from iddpm.progress import Progress, finish
 
 WORKER = "IDDPM_REPRODUCE_WORKER"
 """The experiment's name, for processes that help another one: they work on its cells, and conclude nothing."""
@@ -40,7 +41,7 @@ PATIENCE = 5.0
 
 def reproduce(arguments: ReproduceArguments, words: Sequence[str]) -> int:
     """Make what experiments need, conclude from it, and print what they found; return the exit code."""
-    names = list(NAMES) if arguments.name == "all" else [arguments.name]
+    names = list(EXPERIMENTS) if arguments.name == "all" else [arguments.name]
     scale = replace(scale_of(arguments.scale, _data(arguments)), given=arguments.samples)
     cells = {name: EXPERIMENTS[name]().cells(scale, arguments.seeds or scale.seeds) for name in names}
     every = list(chain.from_iterable(cells.values()))
@@ -52,7 +53,7 @@ def reproduce(arguments: ReproduceArguments, words: Sequence[str]) -> int:
         _help(store, cells[os.environ[WORKER]])
     else:
         for name in names:
-            _conclude(EXPERIMENTS[name](), scale, cells[name], store, arguments, words)
+            _conclude(name, scale, cells[name], store, arguments, words)
     return 0
 
 
@@ -66,61 +67,59 @@ def _data(arguments: ReproduceArguments) -> DataConfig | None:
 
 
 def _check(cells: list[Cell], store: Store, *, printing: bool) -> None:
-    """Raise UserError if a network does not fit the data, or that is missing or has changed; print it if `printing`."""
-    runs = {cell.subject.key: cell.subject for cell in cells if isinstance(cell.subject, DiffusionRun)}
-    for run in runs.values():
-        run.flops()
-    judged = {cell.subject.key for cell in cells if any(measure.compares_features for measure in cell.measures)}
-    for data, is_judged in {(run.config.data, key in judged) for key, run in runs.items()}:
+    """Raise UserError if data is missing or changed (only print that if `printing`), or a network does not fit it."""
+    runs: dict[DataConfig, list[DiffusionRun]] = {}
+    judged: set[DataConfig] = set()
+    for cell in cells:
+        if isinstance(cell.subject, DiffusionRun):
+            runs.setdefault(cell.subject.config.data, []).append(cell.subject)
+            if any(measure.compares_features for measure in cell.measures):
+                judged.add(cell.subject.config.data)
+    for data, of_data in runs.items():
         try:
             opened(data)
-            for run in runs.values():
-                if run.config.data == data:
-                    run.check_data(store.folder(run))
-            if is_judged and not printing:
-                check_features(data)
+            for run in of_data:
+                run.check_data(store.folder(run))
         except UserError as error:
             if not printing:
                 raise
             say(f"note: {error} (where the commands will run)")
+        for run in of_data:
+            run.flops()
+        if data in judged and not printing:
+            check_features(data)
 
 
 def _print_commands(store: Store, cells: list[Cell]) -> None:
     """Print the command of each run that is not there yet, once, whichever experiments share it."""
-    for folder, cell in {store.folder(cell.subject): cell for cell in cells}.items():
-        command = cell.subject.command(folder)
-        if command is not None and not cell.subject.is_made(folder):
-            print(command)
+    for run in {cell.subject.key: cell.subject for cell in cells}.values():
+        if isinstance(run, DiffusionRun) and not run.is_made(store.folder(run)):
+            print(train_command(run.config, store.folder(run)))
 
 
 def _help(store: Store, cells: list[Cell]) -> None:
     """Work on what another process concludes from."""
     with StopSignal("saving where the run is") as stop, closing(store.work(cells)) as work:
-        for _ in work:
-            stop.obey()
+        finish(work, lambda _: stop.obey())
 
 
 def _conclude(
-    experiment: Experiment,
-    scale: Scale,
-    cells: list[Cell],
-    store: Store,
-    arguments: ReproduceArguments,
-    words: Sequence[str],
+    name: str, scale: Scale, cells: list[Cell], store: Store, arguments: ReproduceArguments, words: Sequence[str]
 ) -> None:
     """Measure an experiment's cells, write its page, and print its tables and findings."""
-    measured = _measured(experiment.name, store, cells, _jobs(arguments, len(cells)), words)
+    experiment = EXPERIMENTS[name]()
+    measured = _measured(name, store, cells, _jobs(arguments, len(cells)), words)
     outcome = experiment.conclude(scale, measured)
-    folder = Path(arguments.out) if arguments.out else store.root
-    page = write(folder, experiment, scale, outcome, cells, measured, _command(arguments, experiment.name))
+    page = Page(name, experiment, scale, cells, measured, outcome, _command(arguments, name))
+    path = page.write(Path(arguments.out) if arguments.out else store.root)
     if arguments.json:
         findings = [vars(finding) for finding in outcome.findings]
-        print(json.dumps({"experiment": experiment.name, "page": str(page), "findings": findings}))
+        print(json.dumps({"experiment": name, "page": str(path), "findings": findings}))
         return
-    for table in (*outcome.tables, compute(cells, measured)):
+    for table in page.tables():
         print("\n".join([table.title, *plain(table), ""]))
-    print("\n".join(str(finding) for finding in outcome.findings))
-    print(page)
+    print("\n".join(map(str, outcome.findings)))
+    print(path)
 
 
 def _jobs(arguments: ReproduceArguments, cells: int) -> int:
@@ -132,21 +131,20 @@ def _jobs(arguments: ReproduceArguments, cells: int) -> int:
 
 def _measured(name: str, store: Store, cells: list[Cell], jobs: int, words: Sequence[str]) -> list[Measured]:
     """Return what all cells have given, after working on those that have not."""
-    done = sum(store.measured(cell) is not None for cell in cells)
+    done = len(store.all_measured(cells))
     at_once = max(1, min(jobs, len(cells) - done))
     say(f"{name}: {len(cells)} runs, {done} of them measured already; {at_once} at once")
-    with _helpers(name, at_once - 1, words):
-        signals = StopSignal("saving where a run is; a measurement is made again")
-        with ProgressLine(name, len(cells), done) as line, signals as stop, closing(store.work(cells)) as work:
-            for finished, cell, progress in work:
-                stop.obey()
-                state = (
-                    f"{progress.what} {progress.done}/{progress.total}" if progress else "waiting for another process"
-                )
-                line.update(finished, f"{cell}: {state}".__str__)
-            line.update(len(cells))
-    results = [store.measured(cell) for cell in cells]
-    return [result for result in results if result is not None]
+    signals = StopSignal("saving where a run is; a measurement is made again")
+    with _helpers(name, at_once - 1, words), ProgressLine(name, len(cells), done) as line, signals as stop:
+
+        def show(progress: Progress) -> None:
+            stop.obey()
+            line.update(progress.done, progress.what.__str__)
+
+        with closing(store.work(cells)) as work:
+            measured = finish(work, show)
+        line.update(len(cells))
+    return measured
 
 
 @contextmanager
@@ -183,9 +181,11 @@ def _helpers(name: str, count: int, words: Sequence[str]) -> Iterator[None]:
 
 def _command(arguments: ReproduceArguments, name: str) -> str:
     """Return the command that makes one experiment's page, without machine-specific paths."""
-    kept = ("scale", "seeds", "data", "size", "channels", *(["samples"] if name == "coverage" else []))
-    given = {field: value for field, value in not_default(arguments).items() if field in kept}
-    words = (
-        [f"--{field}", *map(str, value if isinstance(value, tuple) else [value])] for field, value in given.items()
-    )
-    return shlex.join(["iddpm", "reproduce", name, *chain.from_iterable(words)])
+    kept = {"scale", "seeds", "data", "size", "channels"}
+    if EXPERIMENTS.fact(name, "takes_samples"):
+        kept.add("samples")
+    words = ["iddpm", "reproduce", name]
+    for field, value in not_default(arguments).items():
+        if field in kept:
+            words += [f"--{field}", *map(str, value if isinstance(value, tuple) else [value])]
+    return shlex.join(words)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Literal
 
 from matplotlib.figure import Figure
 
 from iddpm.experiments.data import spec_of
 from iddpm.experiments.diffusion_run import DiffusionRun
 from iddpm.experiments.experiment import Cell, Experiment, Label, Measured, Outcome, Table
-from iddpm.experiments.figures import tidy
+from iddpm.experiments.figures import OBJECTIVE_COLOURS, panels, tidy
 from iddpm.experiments.measures import Bits, Judged
-from iddpm.experiments.scales import ObjectiveName, Scale, varied
-from iddpm.experiments.verdicts import lower, mean_and_error, over_settings, plus_minus
+from iddpm.experiments.scales import Scale, varied
+from iddpm.experiments.verdicts import Pair, lower, mean_and_error, mean_text, over_settings
 
-SCHEDULES: tuple[Literal["linear", "cosine"], ...] = ("linear", "cosine")
-OBJECTIVES: tuple[ObjectiveName, ...] = ("L_simple", "L_hybrid", "L_vlb")
+SCHEDULES = ("linear", "cosine")
+OBJECTIVES = ("L_simple", "L_hybrid", "L_vlb")
 LENGTHS = (1000, 4000)
+Key = tuple[Label, ...]
+"""T, schedule, objective and seed of a run."""
 LENGTH, SCHEDULE, OBJECTIVE = range(3)
-"""Places in the keys of runs."""
+"""Places in a key."""
 IMAGENET = {
     (1000, "linear", "L_simple"): (3.99, 32.5),
     (4000, "linear", "L_simple"): (3.77, 31.3),
@@ -38,13 +39,11 @@ CIFAR = {
     (4000, "cosine", "L_vlb"): (2.94, 11.47),
 }
 """Table 2: bits/dim and FID after 500,000 steps on CIFAR-10."""
-COLOURS = {"L_simple": "#999999", "L_hybrid": "#2a6fbb", "L_vlb": "#d9822b"}
 
 
 class Ablation(Experiment):
     """T 1,000 and 4,000, linear and cosine, L_simple, L_hybrid and L_vlb."""
 
-    name = "ablation"
     title = "Schedule, objective and length of the chain"
     paper = "Tables 1 and 2"
 
@@ -55,10 +54,10 @@ class Ablation(Experiment):
         ]
 
     def conclude(self, scale: Scale, measured: list[Measured]) -> Outcome:
-        bits = {key_of(each.labels): bits_of(each) for each in measured}
-        distances = {key_of(each.labels): each.found["fd"]["frechet"]["value"] for each in measured}
+        bits = {tuple(cell.labels.values()): bits_of(cell) for cell in measured}
+        distances = {tuple(cell.labels.values()): cell.results["fd"]["frechet"]["value"] for cell in measured}
         short, long = LENGTHS
-        claims: dict[str, tuple[dict[tuple[Label, ...], float], int, Label, Label]] = {
+        claims: dict[str, tuple[dict[Key, float], int, Label, Label]] = {
             "bits/dim: L_hybrid below L_simple": (bits, OBJECTIVE, "L_hybrid", "L_simple"),
             "bits/dim: L_vlb below L_hybrid": (bits, OBJECTIVE, "L_vlb", "L_hybrid"),
             "bits/dim: cosine below linear": (bits, SCHEDULE, "cosine", "linear"),
@@ -68,16 +67,14 @@ class Ablation(Experiment):
             "FD: L_simple below L_vlb": (distances, OBJECTIVE, "L_simple", "L_vlb"),
             "FD: L_hybrid below L_vlb": (distances, OBJECTIVE, "L_hybrid", "L_vlb"),
         }
-        found = {claim: pairs(*what) for claim, what in claims.items()}
-        findings = [lower(claim, over_settings(by_setting.values())) for claim, by_setting in found.items()]
-        tables = [_table(bits, distances), _by_setting(found)]
+        by_setting = {claim: pairs(*sides) for claim, sides in claims.items()}
+        findings = [lower(claim, *over_settings(settings.values())) for claim, settings in by_setting.items()]
+        tables = [_means(bits, distances), _settings(by_setting)]
         return Outcome(tables, findings, _figure(bits, distances), _notes(scale))
 
 
-def cell(
-    scale: Scale, schedule: Literal["linear", "cosine"], num_timesteps: int, objective: ObjectiveName, seed: int
-) -> Cell:
-    """One run of the grid; other experiments share some of them."""
+def cell(scale: Scale, schedule: str, num_timesteps: int, objective: str, seed: int) -> Cell:
+    """Return a run of the grid; other experiments share some of them."""
     config = varied(
         scale.base,
         schedule=schedule,
@@ -94,71 +91,62 @@ def cell(
 
 
 def bits_of(measured: Measured) -> float:
-    """Bits/dim, with the better fixed variance where none is learned."""
-    return min(float(found["bits"]) for name, found in measured.found.items() if name.startswith("bits"))
+    """Return bits/dim, with the better fixed variance if none is learned."""
+    return min(float(result["bits"]) for name, result in measured.results.items() if name.startswith("bits"))
 
 
-def key_of(labels: dict[str, Label]) -> tuple[Label, ...]:
-    """What tells runs apart: T, schedule, objective, seed."""
-    return tuple(labels.values())
-
-
-def pairs(
-    values: dict[tuple[Label, ...], float], place: int, low: Label, high: Label
-) -> dict[str, list[tuple[float, float]]]:
-    """Values of runs that differ in nothing but what stands at `place` of their keys: by the rest, a pair a seed."""
-    found: dict[str, list[tuple[float, float]]] = {}
+def pairs(values: dict[Key, float], place: int, low: Label, high: Label) -> dict[str, Pair]:
+    """Return the values of runs that differ in nothing but `low` or `high` at `place` of their keys, by setting."""
+    by_setting: dict[str, tuple[list[float], list[float]]] = {}
     for key, value in values.items():
         if key[place] == low:
             rest = (*key[:place], *key[place + 1 : -1])
-            other = values[(*key[:place], high, *key[place + 1 :])]
-            setting = ", ".join(f"T {each:,}" if isinstance(each, int) else str(each) for each in rest)
-            found.setdefault(setting, []).append((value, other))
-    return found
+            setting = ", ".join(f"T {label:,}" if isinstance(label, int) else str(label) for label in rest)
+            lows, highs = by_setting.setdefault(setting, ([], []))
+            lows.append(value)
+            highs.append(values[(*key[:place], high, *key[place + 1 :])])
+    return dict(by_setting)
 
 
-def _by_setting(found: dict[str, dict[str, list[tuple[float, float]]]]) -> Table:
+def _settings(by_setting: dict[str, dict[str, Pair]]) -> Table:
     rows = [
-        [finding.claim, setting, finding.verdict, finding.statistic]
-        for claim, by_setting in found.items()
-        for setting, of_seeds in by_setting.items()
-        for finding in [lower(claim, of_seeds)]
+        [claim, setting, finding.verdict, finding.statistic]
+        for claim, settings in by_setting.items()
+        for setting, pair in settings.items()
+        for finding in [lower(claim, *pair)]
     ]
     return Table("Setting by setting", ["finding", "at", "here", "statistic"], rows)
 
 
-def _table(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, ...], float]) -> Table:
+def _means(bits: dict[Key, float], distances: dict[Key, float]) -> Table:
     rows = []
-    for num_timesteps, schedule, objective in product(LENGTHS, SCHEDULES, OBJECTIVES):
-        key = (num_timesteps, schedule, objective)
-        ours = [
-            plus_minus(*mean_and_error([value for each, value in values.items() if each[:3] == key]))
-            for values in (bits, distances)
-        ]
-        theirs = ["" if key not in paper else f"{paper[key][0]:.2f} / {paper[key][1]:g}" for paper in (CIFAR, IMAGENET)]
-        rows.append([f"{num_timesteps:,}", schedule, objective, *ours, *theirs])
+    for key in product(LENGTHS, SCHEDULES, OBJECTIVES):
+        ours = [mean_text(_of_seeds(values, key)) for values in (bits, distances)]
+        theirs = [f"{paper[key][0]:.2f} / {paper[key][1]:g}" if key in paper else "" for paper in (CIFAR, IMAGENET)]
+        rows.append([f"{key[0]:,}", *key[1:], *ours, *theirs])
     header = ["T", "schedule", "objective", "bits/dim", "FD", "paper, CIFAR-10: bits/dim / FID", "ImageNet 64x64"]
     return Table("Means over seeds, with their standard errors", header, rows)
 
 
-def _figure(bits: dict[tuple[Label, ...], float], distances: dict[tuple[Label, ...], float]) -> Figure:
-    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=110)
-    for axes, values, name in zip(
-        figure.subplots(1, 2), (bits, distances), ("bits/dim", "Frechet distance"), strict=True
-    ):
-        for place, (num_timesteps, schedule) in enumerate(product(LENGTHS, SCHEDULES)):
+def _of_seeds(values: dict[Key, float], setting: Key) -> list[float]:
+    return [value for key, value in values.items() if key[:-1] == setting]
+
+
+def _figure(bits: dict[Key, float], distances: dict[Key, float]) -> Figure:
+    figure, (left, right) = panels(2)
+    chains = list(product(LENGTHS, SCHEDULES))
+    for axes, values, name in ((left, bits, "bits/dim"), (right, distances, "Frechet distance")):
+        for place, chain in enumerate(chains):
             for shift, objective in enumerate(OBJECTIVES):
-                colour = COLOURS[objective]
-                found = [value for key, value in values.items() if key[:3] == (num_timesteps, schedule, objective)]
-                mean, error = mean_and_error(found)
+                of_seeds, colour = _of_seeds(values, (*chain, objective)), OBJECTIVE_COLOURS[objective]
+                mean, error = mean_and_error(of_seeds)
                 at = place + 0.22 * (shift - 1)
                 axes.errorbar([at], [mean], [error], color=colour, marker="o", label=objective if place == 0 else None)
-                axes.plot([at] * len(found), found, ".", color=colour, alpha=0.3, markersize=3)
-        ticks = [f"{schedule}\nT = {num_timesteps:,}" for num_timesteps, schedule in product(LENGTHS, SCHEDULES)]
-        axes.set_xticks(range(len(ticks)), ticks)
+                axes.plot([at] * len(of_seeds), of_seeds, ".", color=colour, alpha=0.3, markersize=3)
+        axes.set_xticks(range(len(chains)), [f"{schedule}\nT = {length:,}" for length, schedule in chains])
         axes.set(ylabel=name, yscale="log" if values is distances else "linear")
         tidy(axes)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    left.legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,154 +12,129 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from iddpm.build import build_objective
+from iddpm.checkpoints.run import RunDirectory
 from iddpm.config import Config
-from iddpm.diffusion import LossSecondMoment, TimestepSampler, diffuse
+from iddpm.diffusion import LossSecondMoment, diffuse
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.experiments.data import opened
 from iddpm.experiments.diffusion_run import DiffusionRun
-from iddpm.experiments.experiment import (
-    JSON,
-    Cell,
-    Experiment,
-    Measure,
-    Measured,
-    Outcome,
-    Subject,
-    Table,
-)
-from iddpm.experiments.figures import tidy
+from iddpm.experiments.experiment import JSON, Cell, Experiment, Measure, Measured, Outcome, Table, over_seeds
+from iddpm.experiments.figures import BLUE, GREEN, ORANGE, RED, panels, tidy
 from iddpm.experiments.measures import Bits
-from iddpm.experiments.names import ScaleName
-from iddpm.experiments.scales import ObjectiveName, Scale, varied
-from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
+from iddpm.experiments.scales import Scale, varied
+from iddpm.experiments.verdicts import lower, mean_and_error, mean_text
 from iddpm.model import Model
 from iddpm.names import TIMESTEP_SAMPLERS
-from iddpm.progress import Progress
+from iddpm.progress import Progress, Work, ready
 from iddpm.training.records import Records
 
-Timesteps = Literal["uniform", "low_discrepancy", "importance"]
-RUNS: dict[str, tuple[ObjectiveName, Timesteps]] = {
-    "L_vlb, uniform": ("L_vlb", "uniform"),
+VLB_UNIFORM, VLB_IMPORTANCE, HYBRID = "L_vlb, uniform", "L_vlb, importance", "L_hybrid, uniform"
+RUNS = {
+    VLB_UNIFORM: ("L_vlb", "uniform"),
     "L_vlb, low-discrepancy": ("L_vlb", "low_discrepancy"),
-    "L_vlb, importance": ("L_vlb", "importance"),
-    "L_hybrid, uniform": ("L_hybrid", "uniform"),
+    VLB_IMPORTANCE: ("L_vlb", "importance"),
+    HYBRID: ("L_hybrid", "uniform"),
 }
-COLOURS = dict(zip(RUNS, ("#d9822b", "#8ab17d", "#d1495b", "#2a6fbb"), strict=True))
+"""Objective and timesteps."""
+COLOURS = dict(zip(RUNS, (ORANGE, GREEN, RED, BLUE), strict=True))
 LOOKS = 10
 """Points of a learning curve."""
 BATCHES = 200
-"""Gradients that a noise scale is worked out from."""
+"""Gradients that a noise scale is computed from."""
 UNBOUNDED = 1.0
-"""Bits/dim to within which the bound is told as it is trained."""
-LENGTH: dict[ScaleName, int] = {"tiny": 1000, "small": 4000, "paper": 4000}
-"""T: importance sampling begins when every step has ten losses, which in miniature takes long at T = 4,000."""
+"""Bits/dim to within which the bound is estimated as it is trained."""
+LENGTH = {"tiny": 1000, "small": 4000, "paper": 4000}
+"""T by scale: importance sampling begins when every step has ten losses, which tiny runs do not reach at T = 4,000."""
 
 
 class GradientNoise(Experiment):
     """Uniform, low-discrepancy and importance-sampled timesteps."""
 
-    name = "gradient-noise"
     title = "Gradient noise"
     paper = "Figures 6 and 7"
 
     def cells(self, scale: Scale, seeds: int) -> list[Cell]:
+        unbounded = Bits("unbounded", scale.items, UNBOUNDED, clip=False)
         return [
             Cell(
                 {"run": name, "seed": seed},
-                _run(scale, *RUNS[name], seed),
-                (Curve("curve"), NoiseScales("noise", BATCHES), Bits("unbounded", scale.items, UNBOUNDED, clip=False)),
+                _run(scale, objective, timesteps, seed),
+                (Curve("curve"), NoiseScales("noise", BATCHES), unbounded),
             )
             for seed in range(seeds)
-            for name in RUNS
+            for name, (objective, timesteps) in RUNS.items()
         ]
 
     def conclude(self, scale: Scale, measured: list[Measured]) -> Outcome:
-        by = {(str(each.labels["run"]), each.labels["seed"]): each.found for each in measured}
-        seeds = sorted({each.labels["seed"] for each in measured}, key=int)
-        own = {name: [by[name, seed]["noise"]["scales"][name] for seed in seeds] for name in RUNS}
+        own = {name: over_seeds(measured, "noise", "scales", name, run=name) for name in RUNS}
         # On the same weights, so that nothing but the timesteps differs: those of the run with importance sampling.
-        same = {name: [by["L_vlb, importance", seed]["noise"]["scales"][name] for seed in seeds] for name in RUNS}
-        last = {name: [by[name, seed]["curve"]["bits"][-1] for seed in seeds] for name in RUNS}
-        trained = {name: [by[name, seed]["unbounded"]["bits"] for seed in seeds] for name in RUNS}
+        same = {name: over_seeds(measured, "noise", "scales", name, run=VLB_IMPORTANCE) for name in RUNS}
+        last = {name: [bits[-1] for bits in over_seeds(measured, "curve", "bits", run=name)] for name in RUNS}
+        trained = {name: over_seeds(measured, "unbounded", "bits", run=name) for name in RUNS}
         findings = [
             lower(
                 "importance sampling cuts L_vlb's noise scale at least twofold (logarithm of twice the ratio)",
-                [
-                    (math.log(2 * ours), math.log(theirs))
-                    for ours, theirs in zip(same["L_vlb, importance"], same["L_vlb, uniform"], strict=True)
-                ],
+                [math.log(2 * noise) for noise in same[VLB_IMPORTANCE]],
+                [math.log(noise) for noise in same[VLB_UNIFORM]],
             ),
             lower(
                 "L_hybrid's noise scale is below L_vlb's with uniform timesteps (logarithm)",
-                [
-                    (math.log(ours), math.log(theirs))
-                    for ours, theirs in zip(own["L_hybrid, uniform"], own["L_vlb, uniform"], strict=True)
-                ],
+                [math.log(noise) for noise in own[HYBRID]],
+                [math.log(noise) for noise in own[VLB_UNIFORM]],
             ),
             lower(
                 "bits/dim at the end: L_vlb by importance below L_vlb with uniform timesteps",
-                list(zip(last["L_vlb, importance"], last["L_vlb, uniform"], strict=True)),
+                last[VLB_IMPORTANCE],
+                last[VLB_UNIFORM],
             ),
-            lower(
-                "the same with x_0 not bounded, as in training",
-                list(zip(trained["L_vlb, importance"], trained["L_vlb, uniform"], strict=True)),
-            ),
-            lower(
-                "bits/dim at the end: L_vlb by importance below L_hybrid",
-                list(zip(last["L_vlb, importance"], last["L_hybrid, uniform"], strict=True)),
-            ),
+            lower("the same with x_0 not bounded, as in training", trained[VLB_IMPORTANCE], trained[VLB_UNIFORM]),
+            lower("bits/dim at the end: L_vlb by importance below L_hybrid", last[VLB_IMPORTANCE], last[HYBRID]),
         ]
-        rows = [
-            [name, *(plus_minus(*mean_and_error(values[name])) for values in (own, same, last, trained))]
-            for name in RUNS
-        ]
-        header = [
-            "objective, timesteps",
-            "noise scale, own weights",
-            "noise scale, same weights",
-            "bits/dim at the end",
-            "x_0 not bounded",
-        ]
-        length = LENGTH[scale.name]
-        notes = [
-            f"T is {length:,}; the paper's is 4,000.",
-            f"Noise scales are tr(Sigma) / |G|^2 of {BATCHES} gradients at the last weights (in images); those on the"
-            " same weights are at the weights of the run with importance sampling.",
-            "They are without dropout, on batches of 64: with low-discrepancy timesteps the scale depends on that.",
-            "Learning curves are held-out bounds on 100 evenly spaced steps, of averaged weights. There predictions of"
-            " x_0 are bounded to the data's range, and in training they are not. The last column is the whole chain's"
-            " bound as it is trained.",
-        ]
-        return Outcome([Table("Noise scales", header, rows)], findings, _figure(measured), notes)
-
-
-def _run(scale: Scale, objective: ObjectiveName, timesteps: Timesteps, seed: int) -> DiffusionRun:
-    config = varied(scale.base, num_timesteps=LENGTH[scale.name], objective=objective, timesteps=timesteps, seed=seed)
-    every = max(1, config.training.steps // LOOKS)
-    looking = config.training.model_copy(
-        update={
-            "validate_every": every,
-            "validate_steps": str(min(100, LENGTH[scale.name])),
-            "validate_count": min(128, scale.items),
+        columns = {
+            "noise scale, own weights": own,
+            "noise scale, same weights": same,
+            "bits/dim at the end": last,
+            "x_0 not bounded": trained,
         }
-    )
-    return DiffusionRun(config.model_copy(update={"training": looking}))
+        rows = [[name, *(mean_text(values[name]) for values in columns.values())] for name in RUNS]
+        table = Table("Noise scales", ["objective, timesteps", *columns], rows)
+        return Outcome([table], findings, _figure(measured, own, same), _notes(LENGTH[scale.name]))
+
+
+def _notes(length: int) -> list[str]:
+    return [
+        f"T is {length:,}; the paper's is 4,000.",
+        f"Noise scales are tr(Sigma) / |G|^2 of {BATCHES} gradients at the last weights (in images); those on the"
+        " same weights are at the weights of the run with importance sampling.",
+        "They are without dropout, on batches of 64: with low-discrepancy timesteps the scale depends on that.",
+        "Learning curves are held-out bounds on 100 evenly spaced steps, of averaged weights. There predictions of"
+        " x_0 are bounded to the data's range, and in training they are not. The last column is the whole chain's"
+        " bound as it is trained.",
+    ]
+
+
+def _run(scale: Scale, objective: str, timesteps: str, seed: int) -> DiffusionRun:
+    length = LENGTH[scale.name]
+    config = varied(scale.base, num_timesteps=length, objective=objective, timesteps=timesteps, seed=seed)
+    looks = {
+        "validate_every": max(1, config.training.steps // LOOKS),
+        "validate_steps": str(min(100, length)),
+        "validate_count": min(128, scale.items),
+    }
+    return DiffusionRun(config.with_changes(training=looks))
 
 
 @dataclass(frozen=True)
-class Curve(Measure):
+class Curve(Measure[DiffusionRun]):
     """Held-out bits/dim during training, from the run's records."""
 
-    def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
-        yield Progress("reading records", 0, 1)
-        found = [record for record in Records(folder / "metrics.jsonl").read() if "validation_bits" in record]
-        return {
-            name: [record[key] for record in found] for name, key in (("step", "step"), ("bits", "validation_bits"))
-        }
+    def take(self, subject: DiffusionRun, folder: Path, shared: Path) -> Work[JSON]:
+        records = [record for record in Records(RunDirectory(folder).metrics).read() if "validation_bits" in record]
+        return ready({"step": [r["step"] for r in records], "bits": [r["validation_bits"] for r in records]})
 
 
 @dataclass(frozen=True)
-class NoiseScales(Measure):
+class NoiseScales(Measure[DiffusionRun]):
     """The gradient's noise scale at a run's last weights, for every objective and way of drawing timesteps.
 
     tr(Sigma) / |G|^2, the number of images above which a larger batch gains little (McCandlish et al. 2018). The true
@@ -171,10 +144,9 @@ class NoiseScales(Measure):
     batches: int
     batch_size: int = 64
 
-    def take(self, subject: Subject, folder: Path, shared: Path) -> Generator[Progress, None, JSON]:
-        assert isinstance(subject, DiffusionRun)
+    def take(self, subject: DiffusionRun, folder: Path, shared: Path) -> Work[JSON]:
         model = subject.model(folder, "raw")
-        drawn: dict[str, Gradients] = {}
+        gradients: dict[str, Gradients] = {}
         for place, (name, (objective, timesteps)) in enumerate(RUNS.items()):
             config = varied(
                 subject.config,
@@ -183,49 +155,50 @@ class NoiseScales(Measure):
                 timesteps=timesteps,
                 seed=mixed_seed(subject.seed, place),
             )
-            sampler = TIMESTEP_SAMPLERS[timesteps](config.diffusion.num_timesteps)
-            gradients = _Gradients(model, config, sampler, self.batch_size)
-            yield from gradients.warm_up()
-            drawn[name] = yield from gradients.collect(self.batches, name)
+            source = _GradientSource(model, config, self.batch_size)
+            yield from source.warm_up()
+            gradients[name] = yield from source.collect(self.batches, name)
         squares = {
-            objective: _true_square([each for name, each in drawn.items() if RUNS[name][0] == objective])
+            objective: _true_square([part for name, part in gradients.items() if RUNS[name][0] == objective])
             for objective, _ in RUNS.values()
         }
-        scales = {name: each.trace * self.batch_size / squares[RUNS[name][0]] for name, each in drawn.items()}
-        return {"scales": scales, "gradient_squares": squares, "traces": {n: each.trace for n, each in drawn.items()}}
+        traces = {name: part.trace for name, part in gradients.items()}
+        scales = {name: trace * self.batch_size / squares[RUNS[name][0]] for name, trace in traces.items()}
+        return {"scales": scales, "gradient_squares": squares, "traces": traces}
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of `count` batches: their mean, and the trace of the covariance of one batch's gradient."""
+    """The mean of the gradients of `count` batches, and the trace of the covariance of one batch's gradient."""
 
     count: int
     mean: Tensor
     trace: float
 
 
-def _true_square(found: list[Gradients]) -> float:
-    """|G|^2 without the noise's part, from gradients that have the same mean."""
-    weights = [each.count / each.trace for each in found]
-    mean = torch.stack([weight * each.mean for weight, each in zip(weights, found, strict=True)]).sum(dim=0)
-    noise = sum(weight**2 * each.trace / each.count for weight, each in zip(weights, found, strict=True))
+def _true_square(parts: list[Gradients]) -> float:
+    """Return |G|^2 without the noise's part, from gradients that have the same mean."""
+    weights = [part.count / part.trace for part in parts]
+    mean = torch.stack([weight * part.mean for weight, part in zip(weights, parts, strict=True)]).sum(dim=0)
+    noise = sum(weight**2 * part.trace / part.count for weight, part in zip(weights, parts, strict=True))
     square = (float(mean.square().sum()) - noise) / sum(weights) ** 2
     # Where noise hides the gradient, no more than this can be said.
     return max(square, 1e-3 * noise / sum(weights) ** 2)
 
 
-class _Gradients:
+class _GradientSource:
     """Gradients of an objective at a model's weights, on batches that the configuration's seed decides."""
 
-    def __init__(self, model: Model, config: Config, sampler: TimestepSampler, batch_size: int) -> None:
-        self._model, self._sampler, self._size = model, sampler, batch_size
+    def __init__(self, model: Model, config: Config, batch_size: int) -> None:
+        self._model, self._size = model, batch_size
+        self._sampler = TIMESTEP_SAMPLERS[config.objective.timesteps](config.diffusion.num_timesteps)
         self._objective, self._seed = build_objective(config), config.training.seed
         self._data = opened(config.data).train
-        self._parameters = [each for each in model.network.parameters() if each.requires_grad]
+        self._parameters = [weights for weights in model.network.parameters() if weights.requires_grad]
         self._drawn = 0
 
     def _losses(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Steps, losses and weights of one more batch."""
+        """Return steps, losses and weights of one more batch."""
         model = self._model
         generator = torch.Generator().manual_seed(mixed_seed(self._seed, self._drawn))
         rows = torch.randint(len(self._data), (self._size,), generator=generator).numpy().astype(np.int64)
@@ -239,7 +212,7 @@ class _Gradients:
         losses = self._objective(model.diffusion, output, x_0, x_t, t, noise)
         return t, losses.total, drawn.weights.to(model.device)
 
-    def warm_up(self) -> Generator[Progress, None, None]:
+    def warm_up(self) -> Work[None]:
         """Let the sampler see losses until it draws by their size."""
         steps = self._sampler.num_timesteps
         while isinstance(self._sampler, LossSecondMoment) and not self._sampler.warmed_up:
@@ -250,37 +223,34 @@ class _Gradients:
             expected = steps * (math.log(steps) + 9 * math.log(math.log(steps))) / self._size
             yield Progress("learning which steps matter", self._drawn, max(self._drawn, round(expected)))
 
-    def collect(self, count: int, name: str) -> Generator[Progress, None, Gradients]:
-        """Of `count` batches."""
-        total, squares = torch.zeros(0), 0.0
+    def collect(self, count: int, name: str) -> Work[Gradients]:
+        """Take the gradients of `count` batches."""
+        total, squares = torch.zeros(()), 0.0
         for done in range(1, count + 1):
             _, losses, weights = self._losses()
-            found = torch.autograd.grad((losses * weights).mean(), self._parameters, allow_unused=True)
-            flat = torch.cat([
-                torch.zeros_like(each).flatten() if gradient is None else gradient.flatten()
-                for each, gradient in zip(self._parameters, found, strict=True)
-            ]).double().cpu()  # fmt: skip
-            total = flat if not len(total) else total + flat
-            squares += float(flat.square().sum())
+            parts = torch.autograd.grad(
+                (losses * weights).mean(), self._parameters, allow_unused=True, materialize_grads=True
+            )
+            gradient = torch.cat([part.flatten() for part in parts]).double().cpu()
+            total = total + gradient
+            squares += float(gradient.square().sum())
             yield Progress(f"gradients of {name}", done, count)
         mean = total / count
         return Gradients(count, mean, (squares / count - float(mean.square().sum())) * count / (count - 1))
 
 
-def _figure(measured: list[Measured]) -> Figure:
-    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=110)
-    left, right = figure.subplots(1, 2)
-    for each in measured:
-        name, curve = str(each.labels["run"]), each.found["curve"]
-        label = name if each.labels["seed"] == 0 else None
+def _figure(measured: list[Measured], own: dict[str, list[float]], same: dict[str, list[float]]) -> Figure:
+    figure, (left, right) = panels(2)
+    for run in measured:
+        name, curve = str(run.labels["run"]), run.results["curve"]
+        label = name if run.labels["seed"] == 0 else None
         left.plot(curve["step"], curve["bits"], color=COLOURS[name], linewidth=0.9, label=label)
     left.set(xlabel="optimizer step", ylabel="held-out bits/dim (100 steps)", yscale="log")
     left.legend(frameon=False, fontsize=8)
     for place, name in enumerate(RUNS):
-        for shift, which in enumerate((name, "L_vlb, importance")):
-            values = [each.found["noise"]["scales"][name] for each in measured if each.labels["run"] == which]
-            style = {"color": COLOURS[name], "alpha": 0.4 if shift else 1.0}
-            right.bar(place + 0.4 * shift - 0.2, mean_and_error(values)[0], 0.36, **style)
+        for shift, (values, alpha) in enumerate(((own, 1.0), (same, 0.4))):
+            mean, _ = mean_and_error(values[name])
+            right.bar(place + 0.4 * shift - 0.2, mean, 0.36, color=COLOURS[name], alpha=alpha)
     right.set_xticks(range(len(RUNS)), [name.replace(", ", "\n") for name in RUNS], fontsize=8)
     right.set(ylabel="gradient noise scale, images", yscale="log", title="own weights; pale: the same for all")
     right.title.set_fontsize(9)

@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar, nnls
 
 from iddpm.experiments.diffusion_run import DiffusionRun
-from iddpm.experiments.experiment import Cell, Experiment, Finding, Label, Measured, Outcome, Table, Verdict
-from iddpm.experiments.figures import tidy
+from iddpm.experiments.experiment import Cell, Experiment, Finding, Measured, Outcome, Table, Verdict, over_seeds
+from iddpm.experiments.figures import ORANGE, panels, tidy
 from iddpm.experiments.measures import Bits, Judged
 from iddpm.experiments.scales import Scale, varied
-from iddpm.experiments.verdicts import mean_and_error, plus_minus
+from iddpm.experiments.verdicts import mean_and_error, mean_text
 
 LOOKS = (4, 2, 1)
-"""Parts of the training after which is measured."""
+"""Parts of the training, one half and so on, after which is measured."""
 SCORES = {"fd": ("frechet distance", 0.10), "bits": ("bits/dim", 0.01)}
-"""What is predicted, and to within which share."""
+"""Names of what is predicted, and the share to within which it is."""
 FEWEST = 4000
-"""Samples of an FD that a law is told from: of 1,000 it has an error of a third on digits, and a law multiplies it."""
+"""Samples per FD in the fit. With 1,000 the error is a third (digits), and extrapolation amplifies it."""
 RESAMPLES = 200
+"""Draws of the seeds, with replacement, for an interval."""
 EXPONENTS = np.geomspace(0.01, 3.0, 40)
-"""Of laws, to begin with: each within 16 % of the next."""
-COLOURS = ("#9ecae1", "#4292c6", "#2171b5", "#d9822b")
+"""Exponents that a fit begins with: each within 16 % of the next."""
+COLOURS = ("#9ecae1", "#4292c6", "#2171b5", ORANGE)
 
 
 class Scaling(Experiment):
     """Wider networks, with the learning rate in proportion to 1 / sqrt(width)."""
 
-    name = "scaling"
     title = "Scaling"
     paper = "Figure 10"
 
@@ -48,14 +48,14 @@ class Scaling(Experiment):
         compute = np.array(list(flops.values()))
         laws, findings = {}, []
         for score in SCORES:
-            known = np.array([values(measured, score, width) for width in scale.widths])
-            laws[score] = fit(compute[:-1], known[:-1])
-            findings.append(_predicted(score, scale.widths[-1], compute, known))
+            scores = np.array([values(measured, score, width) for width in scale.widths])
+            laws[score] = fit(compute[:-1], scores[:-1])
+            findings.append(_predicted(score, scale.widths[-1], compute, scores))
         rows = [
             [
                 str(width),
                 f"{flops[width] / 1e12:.3g}",
-                *(plus_minus(*mean_and_error(values(measured, score, width))) for score in SCORES),
+                *(mean_text(values(measured, score, width)) for score in SCORES),
                 f"{rate(scale, width):.2g}",
             ]
             for width in scale.widths
@@ -73,16 +73,16 @@ class Scaling(Experiment):
         return Outcome([Table("At the end of training", header, rows)], findings, _figure(measured, flops, laws), notes)
 
 
-def _predicted(score: str, width: int, compute: NDArray[np.float64], known: NDArray[np.float64]) -> Finding:
-    """Whether the law of all widths but the last, `known[width, seed]`, tells the last one's value."""
+def _predicted(score: str, width: int, compute: NDArray[np.float64], scores: NDArray[np.float64]) -> Finding:
+    """Test whether the law of all widths but the last, of `scores[width, seed]`, predicts the last one's."""
     name, share = SCORES[score]
 
     def off_by(seeds: NDArray[np.int64]) -> tuple[Law, float, float]:
-        law = fit(compute[:-1], known[:-1, seeds])
+        law = fit(compute[:-1], scores[:-1, seeds])
         predicted = float(law(compute[-1:])[0])
-        return law, predicted, predicted / float(known[-1, seeds].mean()) - 1
+        return law, predicted, predicted / float(scores[-1, seeds].mean()) - 1
 
-    seeds = np.arange(known.shape[1])
+    seeds = np.arange(scores.shape[1])
     law, predicted, off = off_by(seeds)
     random = np.random.default_rng(0)
     others = [off_by(random.choice(seeds, len(seeds)))[2] for _ in range(RESAMPLES if len(seeds) > 1 else 0)]
@@ -92,7 +92,7 @@ def _predicted(score: str, width: int, compute: NDArray[np.float64], known: NDAr
         verdict = "holds"
     elif low > share or high < -share:
         verdict = "does not hold"
-    measured = plus_minus(*mean_and_error(known[-1].tolist()))
+    measured = mean_text(scores[-1].tolist())
     between = f" ({low:+.1%} to {high:+.1%})" if others else " (one seed: no interval is known)"
     return Finding(
         f"{name} of {width} channels predicted within {share:.0%} by the law of the smaller widths",
@@ -102,42 +102,37 @@ def _predicted(score: str, width: int, compute: NDArray[np.float64], known: NDAr
 
 
 def rate(scale: Scale, width: int) -> float:
-    """In proportion to 1 / sqrt(width)."""
+    """Return the learning rate, in proportion to 1 / sqrt(width)."""
     return scale.widened.training.learning_rate * math.sqrt(scale.widened.network.channels / width)
 
 
 def _run(scale: Scale, width: int, seed: int) -> DiffusionRun:
     config = varied(scale.widened, channels=width, learning_rate=rate(scale, width), seed=seed)
-    training = config.training.model_copy(
-        update={
-            "checkpoint_every": max(1, config.training.steps // LOOKS[0]),
-            "keep_checkpoints": LOOKS[0] + 1,
-        }
-    )
-    return DiffusionRun(config.model_copy(update={"training": training}))
+    every = max(1, config.training.steps // LOOKS[0])
+    return DiffusionRun(config.with_changes(training={"checkpoint_every": every, "keep_checkpoints": LOOKS[0] + 1}))
 
 
 def measures(scale: Scale) -> tuple[Bits | Judged, ...]:
-    """FD and bits/dim after each part of the training."""
+    """Return the measures of FD and bits/dim after each part of the training."""
     steps = scale.widened.training.steps
-    found: list[Bits | Judged] = []
+    parts: list[Bits | Judged] = []
     for part in LOOKS:
         step = None if part == 1 else steps // LOOKS[0] * (LOOKS[0] // part)
-        found.append(Bits(f"bits, 1/{part}", scale.items, scale.error, step=step))
+        parts.append(Bits(f"bits, 1/{part}", scale.items, scale.error, step=step))
         count = max(FEWEST, scale.samples) if part == 1 else scale.samples
-        found.append(Judged(f"fd, 1/{part}", count, scale.sampling_steps, step=step))
-    return tuple(found)
+        parts.append(Judged(f"fd, 1/{part}", count, scale.sampling_steps, step=step))
+    return tuple(parts)
 
 
-def values(measured: list[Measured], score: str, width: Label, part: int = 1) -> list[float]:
-    """Of all seeds."""
-    found = [each.found[f"{score}, 1/{part}"] for each in measured if each.labels["channels"] == width]
-    return [float(each["frechet"]["value"] if score == "fd" else each["bits"]) for each in found]
+def values(measured: list[Measured], score: str, width: int, part: int = 1) -> list[float]:
+    """Return the scores of all seeds."""
+    path = ("frechet", "value") if score == "fd" else ("bits",)
+    return over_seeds(measured, f"{score}, 1/{part}", *path, channels=width)
 
 
 @dataclass(frozen=True)
 class Law:
-    """value = a + b (C / unit)^-c."""
+    """A power law: value = a + b (C / unit)^-c."""
 
     a: float
     b: float
@@ -145,24 +140,24 @@ class Law:
     unit: float
 
     def __call__(self, compute: NDArray[np.float64]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = self.a + self.b * (compute / self.unit) ** -self.c
-        return found
+        values: NDArray[np.float64] = self.a + self.b * (compute / self.unit) ** -self.c
+        return values
 
     def __str__(self) -> str:
         return f"{self.a:.4g} + {self.b:.3g} (C / {self.unit:.2g})^-{self.c:.3g}"
 
 
-def fit(compute: NDArray[np.float64], known: NDArray[np.float64]) -> Law:
-    """The law with a, b >= 0 whose relative errors are least, in the mean square; `known` is `[compute, seeds]`.
+def fit(compute: NDArray[np.float64], scores: NDArray[np.float64]) -> Law:
+    """Return the law with a, b >= 0 whose relative errors are least in the mean square; `scores` is `[compute, seeds]`.
 
     They are relative to a mean over seeds: relative to each value alone, low values would weigh most, and the law would
     lie below all means.
     """
     unit = float(np.exp(np.mean(np.log(compute))))
-    x, y = compute / unit, known.mean(axis=1)
+    x, y = compute / unit, scores.mean(axis=1)
 
     def best(c: float) -> tuple[NDArray[np.float64], float]:
-        """a and b for this exponent, and the root of their squared relative errors."""
+        """Return a and b for this exponent, and the root of their squared relative errors."""
         factors, residual = nnls(np.stack([1 / y, x**-c / y], axis=1), np.ones_like(y))
         return factors, float(residual)
 
@@ -174,8 +169,8 @@ def fit(compute: NDArray[np.float64], known: NDArray[np.float64]) -> Law:
 
 
 def _figure(measured: list[Measured], flops: dict[int, int], laws: dict[str, Law]) -> Figure:
-    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=110)
-    for axes, (score, (name, _)) in zip(figure.subplots(1, 2), SCORES.items(), strict=True):
+    figure, both = panels(2)
+    for axes, (score, (name, _)) in zip(both, SCORES.items(), strict=True):
         for (width, cost), colour in zip(flops.items(), COLOURS, strict=True):
             means, errors = zip(*(mean_and_error(values(measured, score, width, part)) for part in LOOKS), strict=True)
             axes.errorbar([cost / part for part in LOOKS], means, errors, color=colour, marker="o", markersize=4,

@@ -9,23 +9,24 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from iddpm.diffusion import cosine_schedule, linear_schedule
-from iddpm.experiments.experiment import Cell, Experiment, Measured, Outcome, Table
-from iddpm.experiments.figures import SCHEDULE_COLOURS, tidy
+from iddpm.experiments.experiment import Cell, Experiment, Measured, Outcome, Table, over_seeds
+from iddpm.experiments.figures import SCHEDULE_COLOURS, panels, tidy
 from iddpm.experiments.measures import Judged
 from iddpm.experiments.paper.ablation import SCHEDULES, cell
 from iddpm.experiments.scales import Scale
-from iddpm.experiments.verdicts import lower, mean_and_error, plus_minus
+from iddpm.experiments.verdicts import lower, mean_and_error, mean_text
 
 SKIPPED = (0.0, 0.05, 0.1, 0.2, 0.3)
 """Shares of the chain, from its noisy end, that samples do without."""
 TOLD = 0.2
 """The share of the finding: the paper skips a fifth of the linear chain without harm."""
+Distances = dict[tuple[str, float], list[float]]
+"""FD of all seeds by schedule and skipped share."""
 
 
 class Schedules(Experiment):
     """Linear and cosine."""
 
-    name = "schedules"
     title = "Schedules"
     paper = "Figures 3 to 5"
 
@@ -33,59 +34,49 @@ class Schedules(Experiment):
         length = scale.base.diffusion.num_timesteps
         count = int(scale.sampling_steps)
         measures = tuple(Judged(skipping(share), scale.samples, kept(length, count, share)) for share in SKIPPED)
-        return [
-            Cell(made.labels, made.subject, measures)
-            for seed, schedule in product(range(seeds), SCHEDULES)
-            for made in [cell(scale, schedule, length, "L_hybrid", seed)]
-        ]
+        runs = (cell(scale, schedule, length, "L_hybrid", seed) for seed in range(seeds) for schedule in SCHEDULES)
+        return [Cell(run.labels, run.subject, measures) for run in runs]
 
     def conclude(self, scale: Scale, measured: list[Measured]) -> Outcome:
-        found: dict[tuple[str, float], list[float]] = {
-            (schedule, share): [
-                float(each.found[skipping(share)]["frechet"]["value"])
-                for each in measured
-                if each.labels["schedule"] == schedule
-            ]
+        distances: Distances = {
+            (schedule, share): over_seeds(measured, skipping(share), "frechet", "value", schedule=schedule)
             for schedule, share in product(SCHEDULES, SKIPPED)
         }
         rises = {
             schedule: [
                 math.log(skipped / whole)
-                for skipped, whole in zip(found[schedule, TOLD], found[schedule, 0.0], strict=True)
+                for skipped, whole in zip(distances[schedule, TOLD], distances[schedule, 0.0], strict=True)
             ]
             for schedule in SCHEDULES
         }
         finding = lower(
             f"skipping {TOLD:.0%} of the chain raises FD less with the linear schedule (logarithm of the ratio)",
-            list(zip(rises["linear"], rises["cosine"], strict=True)),
+            rises["linear"],
+            rises["cosine"],
         )
-        rows = [
-            [schedule, *(plus_minus(*mean_and_error(found[schedule, share])) for share in SKIPPED)]
-            for schedule in SCHEDULES
-        ]
+        rows = [[schedule, *(mean_text(distances[schedule, share]) for share in SKIPPED)] for schedule in SCHEDULES]
         header = ["schedule", *(f"{share:.0%} skipped" for share in SKIPPED)]
         notes = [f"FD is of {scale.samples:,} samples in {scale.sampling_steps} evenly spaced steps of what is left."]
-        return Outcome([Table("FD", header, rows)], [finding], _figure(scale, found), notes)
+        return Outcome([Table("FD", header, rows)], [finding], _figure(scale, distances), notes)
 
 
 def skipping(share: float) -> str:
-    """What the measure is called."""
+    """Return the label of the measure."""
     return f"fd, {share:.0%} skipped"
 
 
 def kept(length: int, count: int, share: float) -> tuple[int, ...]:
-    """`count` evenly spaced timesteps of those that are left."""
+    """Return `count` evenly spaced timesteps of those that are left."""
     last = round((1 - share) * (length - 1))
-    return tuple(sorted({round(each) for each in np.linspace(0, last, min(count, last + 1))}))
+    return tuple(sorted({round(step) for step in np.linspace(0, last, min(count, last + 1))}))
 
 
-def _figure(scale: Scale, found: dict[tuple[str, float], list[float]]) -> Figure:
-    figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=110)
-    left, right = figure.subplots(1, 2)
+def _figure(scale: Scale, distances: Distances) -> Figure:
+    figure, (left, right) = panels(2, height=3.4)
     length = scale.base.diffusion.num_timesteps
-    for schedule, made in (("linear", linear_schedule(length)), ("cosine", cosine_schedule(length))):
-        left.plot(np.arange(length) / length, made.alpha_bar.numpy(), color=SCHEDULE_COLOURS[schedule], label=schedule)
-        means, errors = zip(*(mean_and_error(found[schedule, share]) for share in SKIPPED), strict=True)
+    for schedule, chain in (("linear", linear_schedule(length)), ("cosine", cosine_schedule(length))):
+        left.plot(np.arange(length) / length, chain.alpha_bar.numpy(), color=SCHEDULE_COLOURS[schedule], label=schedule)
+        means, errors = zip(*(mean_and_error(distances[schedule, share]) for share in SKIPPED), strict=True)
         right.errorbar(SKIPPED, means, errors, color=SCHEDULE_COLOURS[schedule], marker="o", label=schedule)
     left.set(xlabel="t / T", ylabel=r"$\bar\alpha_t$")
     right.set(xlabel="share of the noisy end skipped", ylabel="Frechet distance", yscale="log")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +25,14 @@ class Autoregressive(nn.Module, ABC):
 
     @abstractmethod
     def mixtures(self, items: Tensor) -> Tensor:
-        """Each value's, given those before it: `[batch, PARAMETERS, channels, height, width]`."""
+        """Return each value's mixture given those before it, `[batch, PARAMETERS, channels, height, width]`."""
 
     def scaled(self, items: Tensor) -> Tensor:
-        """Levels as numbers from -1 to 1."""
+        """Return levels as numbers from -1 to 1."""
         return scaled(items, self.spec.levels, next(self.parameters()).dtype)
 
     def forward(self, items: Tensor) -> Tensor:
-        """Bits/dim, `[batch]`: exact."""
+        """Return exact bits/dim, `[batch]`."""
         nats = -log_probabilities(self.mixtures(items), items, self.spec.levels)
         return nats.flatten(1).mean(dim=1) / math.log(2)
 
@@ -57,9 +57,9 @@ class PixelsBefore(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, size: int, groups: int, *, is_first: bool = False) -> None:
         super().__init__(inputs, outputs, (1, size // 2 + 1))
-        into = torch.arange(outputs) * groups // outputs
-        of = torch.arange(inputs) * groups // inputs
-        seen = of[None] < into[:, None] if is_first else of[None] <= into[:, None]
+        group_out = torch.arange(outputs)[:, None] * groups // outputs
+        group_in = torch.arange(inputs)[None] * groups // inputs
+        seen = group_in < group_out if is_first else group_in <= group_out
         mask = torch.ones_like(self.weight)
         mask[..., -1] = seen[..., None].to(mask.dtype)
         self.register_buffer("mask", mask, persistent=False)
@@ -70,12 +70,12 @@ class PixelsBefore(nn.Conv2d):
 
 
 def lowered(x: Tensor) -> Tensor:
-    """One row down, so that what has seen its own row is of rows above alone."""
+    """Move rows down by one, so that what has seen its own row is of rows above alone."""
     return F.pad(x, (0, 0, 1, 0))[..., :-1, :]
 
 
 class GatedBlock(nn.Module):
-    """One of each stack, tanh times sigmoid, residual; the second one also sees the first one's (Figure 2 there)."""
+    """A layer of each stack, tanh times sigmoid, residual; the second also sees the first (Figure 2 there)."""
 
     def __init__(self, width: int, size: int, groups: int) -> None:
         super().__init__()
@@ -97,8 +97,8 @@ class GatedBlock(nn.Module):
 class PixelCNN(Autoregressive):
     """A stack of convolutions over rows above and one over pixels before, which together see all that came earlier.
 
-    (Conditional Image Generation with PixelCNN Decoders, van den Oord et al. 2016.) How far: 3 pixels, and `size // 2`
-    more for every block.
+    (Conditional Image Generation with PixelCNN Decoders, van den Oord et al. 2016.) They see 3 pixels far, and `size //
+    2` more for every block.
     """
 
     def __init__(self, spec: DatasetSpec, width: int, depth: int, size: int = 3) -> None:
@@ -138,14 +138,14 @@ class TransformerBlock(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.out(seen.transpose(1, 2).reshape(batch, length, width))
-        found: Tensor = x + self.narrow(F.gelu(self.widen(self.norms[1](x))))
-        return found
+        out: Tensor = x + self.narrow(F.gelu(self.widen(self.norms[1](x))))
+        return out
 
 
 class Transformer(Autoregressive):
     """Full attention over every value before: the dense counterpart of the Sparse Transformer (Child et al. 2019).
 
-    A value's place is told, as there, by the sum of what stands for its row, its column and its channel.
+    A value's place is, as there, the sum of vectors for its row, its column and its channel.
     """
 
     def __init__(self, spec: DatasetSpec, width: int, depth: int, heads: int = 4) -> None:
@@ -172,12 +172,17 @@ class Transformer(Autoregressive):
 
 
 WAVES = 6
+"""Frequencies, each twice the one before, at which the transformer sees a value."""
 
 
 def waves(x: Tensor) -> Tensor:
-    """Numbers `[...]` from -1 to 1 as `[..., 2 * WAVES + 2]`: one, themselves, and sines and cosines of them."""
+    """Return numbers `[...]` from -1 to 1 as `[..., 2 * WAVES + 2]`: 1, themselves, and sines and cosines of them."""
     angles = x[..., None] * math.pi * 2.0 ** torch.arange(WAVES, device=x.device, dtype=x.dtype)
     return torch.cat([torch.ones_like(x)[..., None], x[..., None], angles.sin(), angles.cos()], dim=-1)
 
 
-MODELS: dict[str, Any] = {"PixelCNN": PixelCNN, "transformer": Transformer}
+MODELS: dict[str, Callable[[DatasetSpec, int, int], Autoregressive]] = {
+    "PixelCNN": PixelCNN,
+    "transformer": Transformer,
+}
+"""Networks by name, made for data, of a width and a depth."""

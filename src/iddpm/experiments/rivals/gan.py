@@ -20,7 +20,7 @@ SMALLEST = 4
 
 
 def doublings(spec: DatasetSpec) -> int:
-    """How often the smallest feature map is doubled to the data's size."""
+    """Return how often the smallest feature map is doubled to reach the data's size."""
     count = 0
     while SMALLEST << count < max(spec.size):
         count += 1
@@ -38,12 +38,12 @@ class ClassNorm(nn.Module):
         nn.init.zeros_(self.shift.weight)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        found: Tensor = self.norm(x) * self.scale(labels)[..., None, None] + self.shift(labels)[..., None, None]
-        return found
+        out: Tensor = self.norm(x) * self.scale(labels)[..., None, None] + self.shift(labels)[..., None, None]
+        return out
 
 
 class GeneratorBlock(nn.Module):
-    """Twice the size: norm, ReLU, enlarge, convolution, norm, ReLU, convolution, and a way around."""
+    """A block that doubles the size: norm, ReLU, enlarge, convolution, norm, ReLU, convolution, and a way around."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -53,12 +53,12 @@ class GeneratorBlock(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         h = F.interpolate(F.relu(self.norms[0](x, labels)), scale_factor=2)
         h = self.convolutions[1](F.relu(self.norms[1](self.convolutions[0](h), labels)))
-        found: Tensor = F.interpolate(x, scale_factor=2) + h
-        return found
+        out: Tensor = F.interpolate(x, scale_factor=2) + h
+        return out
 
 
 class Generator(nn.Module):
-    """Latents `[batch, 64]` and labels to images in [-1, 1]."""
+    """A network from latents `[batch, 64]` and labels to images in [-1, 1]."""
 
     def __init__(self, spec: DatasetSpec, width: int) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Generator(nn.Module):
 
 @torch.no_grad()
 def settle(network: Generator, batch_size: int, random: torch.Generator) -> None:
-    """Ready to draw: normalised as batches of the network itself are.
+    """Make it ready to draw: normalised as batches of the network itself are.
 
     Averaged weights do not fit the normalisation of those that they are averages of (BigGAN's standing statistics).
     """
@@ -95,7 +95,7 @@ def settle(network: Generator, batch_size: int, random: torch.Generator) -> None
 
 
 class DiscriminatorBlock(nn.Module):
-    """Half the size: ReLU, convolution, ReLU, convolution, mean over 2x2, and a way around."""
+    """A block that halves the size: ReLU, convolution, ReLU, convolution, mean over 2x2, and a way around."""
 
     def __init__(self, inputs: int, width: int, *, halve: bool) -> None:
         super().__init__()
@@ -105,12 +105,12 @@ class DiscriminatorBlock(nn.Module):
         self.around = spectral_norm(nn.Conv2d(inputs, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.around(x) + self.second(F.relu(self.first(F.relu(x))))
-        return F.avg_pool2d(found, 2) if self.halve else found
+        out: Tensor = self.around(x) + self.second(F.relu(self.first(F.relu(x))))
+        return F.avg_pool2d(out, 2) if self.halve else out
 
 
 class Discriminator(nn.Module):
-    """Images in [-1, 1] and their labels to how real they look: a score, and the label's projection on features."""
+    """A network that says how real images in [-1, 1] look: a score, and the label's projection on features."""
 
     def __init__(self, spec: DatasetSpec, width: int) -> None:
         super().__init__()
@@ -129,15 +129,15 @@ class Discriminator(nn.Module):
         for block in self.blocks:
             x = block(x)
         features = F.relu(x).sum(dim=(2, 3))
-        found: Tensor = self.score(features)[:, 0] + (self.label(labels) * features).sum(dim=1)
-        return found
+        scores: Tensor = self.score(features)[:, 0] + (self.label(labels) * features).sum(dim=1)
+        return scores
 
 
 def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
-    """The hinge loss: real images should score above 1, and generated ones below -1."""
+    """Return the hinge loss: real images should score above 1, and generated ones below -1."""
     return F.relu(1 - real).mean() + F.relu(1 + generated).mean()
 
 
 def generator_loss(generated: Tensor) -> Tensor:
-    """Generated images should score high."""
+    """Return the loss of a generator, whose images should score high."""
     return -generated.mean()

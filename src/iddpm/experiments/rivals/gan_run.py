@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator as Steps
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,64 +12,52 @@ import torch
 from torch import Tensor, nn
 
 from iddpm.acceleration import choose_device
-from iddpm.config import DataConfig, DatasetSpec
+from iddpm.config import DatasetSpec
 from iddpm.data import ArrayDataset, quantize
-from iddpm.data import scale as scaled
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.evaluation.images import images_of_data
 from iddpm.experiments.data import images_spec, opened, spec_of
 from iddpm.experiments.diffusion_run import DiffusionRun
-from iddpm.experiments.experiment import JSON, Measure, Subject
+from iddpm.experiments.experiment import JSON, Measure
 from iddpm.experiments.measures import judged
 from iddpm.experiments.rivals.gan import LATENT, Discriminator, Generator, discriminator_loss, generator_loss, settle
-from iddpm.experiments.rivals.learner import Learner, average, flops, module_state, steps_done, train
-from iddpm.progress import Progress
+from iddpm.experiments.rivals.learner import Learner, Rival, average, count_flops, module_state
+from iddpm.progress import Progress, Work
 
 CRITIC_STEPS = 2
-"""Of the discriminator for each of the generator."""
+"""Steps of the discriminator for each of the generator."""
+TRAINING, SAMPLES = 6, 7
+"""Streams of a run's seed."""
 
 
 @dataclass(frozen=True)
-class GanRun(Subject):
+class GanRun(Rival):
     """A GAN in training."""
 
-    data: DataConfig
     width: int
-    steps: int
-    batch_size: int
-    seed: int
     generator_rate: float
     average_rate: float
+    version = 1
+    checkpoint_every = 200
 
     @classmethod
     def with_budget(
         cls, run: DiffusionRun, width: int, batch_size: int, generator_rate: float, average_rate: float
     ) -> GanRun:
-        """As many steps as take the FLOPs of `run`'s training, with its data and seed."""
-        data, seed = run.config.data, run.config.training.seed
-        steps = run.flops() // (batch_size * _flops_of(images_spec(data, "the GAN of coverage"), width))
-        return cls(data, width, max(1, steps), batch_size, seed, generator_rate, average_rate)
+        """Return a run of as many steps as take the FLOPs of `run`'s training, with its data and seed."""
+        data = run.config.data
+        steps = max(1, run.flops() // (batch_size * _item_flops(images_spec(data, "the GAN of coverage"), width)))
+        return cls(data, steps, batch_size, run.seed, width, generator_rate, average_rate)
 
-    def identity(self) -> JSON:
-        return {**vars(self), "data": self.data.model_dump(mode="json"), "version": 1}
+    def learner(self) -> Learner:
+        return _Learner(self)
 
-    def make(self, folder: Path) -> Steps[Progress, None, None]:
-        if not self.is_made(folder):
-            yield from train(_Learner(self), folder, self.steps, 200)
-
-    def is_made(self, folder: Path) -> bool:
-        return steps_done(folder) >= self.steps
-
-    def command(self, folder: Path) -> str | None:
-        return None
-
-    def flops(self) -> int:
-        return _flops_of(spec_of(self.data), self.width) * self.batch_size * self.steps
+    def item_flops(self) -> int:
+        return _item_flops(spec_of(self.data), self.width)
 
 
 @cache
-def _flops_of(spec: DatasetSpec, width: int) -> int:
-    """Of one step, for an image of its batch."""
+def _item_flops(spec: DatasetSpec, width: int) -> int:
     with torch.device("meta"):
         generator, discriminator = Generator(spec, width), Discriminator(spec, width)
         images, labels, latents = torch.zeros(2, *spec.shape), torch.zeros(2, dtype=torch.long), torch.zeros(2, LATENT)
@@ -82,7 +69,7 @@ def _flops_of(spec: DatasetSpec, width: int) -> int:
             discriminator_loss(real, discriminator(generated, labels)).backward()  # type: ignore[no-untyped-call]
         generator_loss(discriminator(generator(latents, labels), labels)).backward()  # type: ignore[no-untyped-call]
 
-    return flops(step) // 2
+    return count_flops(step) // 2
 
 
 class _Learner(Learner):
@@ -109,7 +96,7 @@ class _Learner(Learner):
         return dict(self._steps)
 
     def learn(self, step: int) -> None:
-        random = torch.Generator().manual_seed(mixed_seed(self._run.seed, step, 6))
+        random = torch.Generator().manual_seed(mixed_seed(self._run.seed, step, TRAINING))
         for _ in range(CRITIC_STEPS):
             images, labels = self._real(random)
             with torch.no_grad():
@@ -130,36 +117,35 @@ class _Learner(Learner):
     def _real(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
         rows = torch.randint(len(self._data), (self._run.batch_size,), generator=random).numpy()
         labels = self._data.labels(rows)
-        known = np.zeros(len(rows), np.int64) if labels is None else labels
-        images = scaled(self._data.items(rows), self._data.spec.levels)
-        return images.to(self._device), torch.from_numpy(known).to(self._device)
+        if labels is None:
+            labels = np.zeros(len(rows), np.int64)
+        return self._data.batch(rows).to(self._device), torch.from_numpy(labels).to(self._device)
 
     def _latents(self, random: torch.Generator) -> Tensor:
         return torch.randn(self._run.batch_size, LATENT, generator=random).to(self._device)
 
 
 @dataclass(frozen=True)
-class JudgedGan(Measure):
+class JudgedGan(Measure[GanRun]):
     """Scores of a GAN's samples, classes in turn."""
 
     count: int
     compares_features = True
 
     @torch.no_grad()
-    def take(self, subject: Subject, folder: Path, shared: Path) -> Steps[Progress, None, JSON]:
-        assert isinstance(subject, GanRun)
+    def take(self, subject: GanRun, folder: Path, shared: Path) -> Work[JSON]:
         spec = opened(subject.data).spec
         device = choose_device("auto")
-        random = torch.Generator().manual_seed(mixed_seed(subject.seed, 7))
+        random = torch.Generator().manual_seed(mixed_seed(subject.seed, SAMPLES))
         network = Generator(spec, subject.width)
         network.load_state_dict(module_state(folder, "average"))
         settle(network.to(device), subject.batch_size, random)
-        drawn = []
+        batches = []
         for start in range(0, self.count, 256):
             rows = torch.arange(start, min(start + 256, self.count))
             latents = torch.randn(len(rows), LATENT, generator=random)
             labels = rows % max(1, len(spec.class_names))
-            drawn.append(quantize(network(latents.to(device), labels.to(device)), spec.levels))
+            batches.append(quantize(network(latents.to(device), labels.to(device)), spec.levels))
             yield Progress("drawing samples", len(rows) + start, self.count)
-        images = images_of_data(ArrayDataset(spec, np.concatenate(drawn)), {"source": "the GAN"})
+        images = images_of_data(ArrayDataset(spec, np.concatenate(batches)), {"source": "the GAN"})
         return (yield from judged(images, subject.data, shared, whole=True))

@@ -1,10 +1,12 @@
-"""Training of models that diffusion is compared with: a loop that can be interrupted, and goes on where it was."""
+"""Models that diffusion is compared with: trained with as much compute, by a loop that goes on where it was."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors.torch import save_file
@@ -12,8 +14,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from iddpm.checkpoints.weights import read_tensors
+from iddpm.config import DataConfig
+from iddpm.experiments.experiment import JSON, Subject
 from iddpm.files import replacing
-from iddpm.progress import Progress
+from iddpm.progress import Progress, Work
 
 FILE = "state.safetensors"
 
@@ -23,16 +27,18 @@ class Learner(ABC):
 
     @abstractmethod
     def learn(self, step: int) -> None:
-        """One step; its randomness depends on `step` alone."""
+        """Take a step; its randomness depends on `step` alone."""
 
     @abstractmethod
-    def modules(self) -> dict[str, nn.Module]: ...
+    def modules(self) -> dict[str, nn.Module]:
+        """Return all modules by name; "average" is the one that is measured."""
 
     @abstractmethod
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]: ...
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return all optimizers by name."""
 
     def state(self) -> dict[str, Tensor]:
-        """All of it, by name."""
+        """Return all tensors by name."""
         flat = {
             f"{name}/{key}": tensor.detach().cpu().contiguous()
             for name, module in self.modules().items()
@@ -44,22 +50,53 @@ class Learner(ABC):
         return flat
 
     def load_state(self, flat: Mapping[str, Tensor]) -> None:
-        """The reverse of `state`."""
+        """Do the reverse of `state`."""
         for name, module in self.modules().items():
-            mine = {key.removeprefix(f"{name}/"): tensor for key, tensor in flat.items() if key.startswith(f"{name}/")}
-            module.load_state_dict(mine)
+            module.load_state_dict(_part(flat, name))
         for name, optimizer in self.optimizers().items():
-            known = optimizer.state_dict()
             values: dict[int, dict[str, Tensor]] = {}
-            for key, tensor in flat.items():
-                if key.startswith(f"{name}/"):
-                    index, _, field = key.removeprefix(f"{name}/").partition("/")
-                    values.setdefault(int(index), {})[field] = tensor
-            optimizer.load_state_dict({"state": values, "param_groups": known["param_groups"]})
+            for key, tensor in _part(flat, name).items():
+                index, _, field = key.partition("/")
+                values.setdefault(int(index), {})[field] = tensor
+            optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def train(learner: Learner, folder: Path, steps: int, every: int) -> Generator[Progress, None, None]:
-    """All steps that are not done; the state is kept in `folder` every so many of them, at the end, and when closed."""
+@dataclass(frozen=True)
+class Rival(Subject):
+    """A model that diffusion is compared with: with its data, its seed and as many FLOPs of training."""
+
+    data: DataConfig
+    steps: int
+    batch_size: int
+    seed: int
+    version: ClassVar[int]
+    """To be raised when the same settings come to make another model."""
+    checkpoint_every: ClassVar[int]
+    """Steps between states that are kept."""
+
+    @abstractmethod
+    def learner(self) -> Learner:
+        """Return what is trained, before its training."""
+
+    @abstractmethod
+    def item_flops(self) -> int:
+        """Return the cost of a step for an item of its batch."""
+
+    def identity(self) -> JSON:
+        return {**vars(self), "data": self.data.model_dump(mode="json"), "version": self.version}
+
+    def make(self, folder: Path) -> Work[None]:
+        return train(self.learner(), folder, self.steps, self.checkpoint_every)
+
+    def is_made(self, folder: Path) -> bool:
+        return steps_done(folder) >= self.steps
+
+    def flops(self) -> int:
+        return self.item_flops() * self.steps * self.batch_size
+
+
+def train(learner: Learner, folder: Path, steps: int, every: int) -> Work[None]:
+    """Take all steps that are not done. The state is kept every so many of them, at the end, and when interrupted."""
     done = steps_done(folder)
     if done:
         learner.load_state(read_tensors(folder / FILE)[0])
@@ -80,14 +117,17 @@ def _save(learner: Learner, folder: Path, step: int) -> None:
 
 
 def steps_done(folder: Path) -> int:
-    """Of those whose state is in `folder`."""
+    """Return the step of the state in `folder`, 0 if there is none."""
     path = folder / FILE
     return int(read_tensors(path)[1]["step"]) if path.is_file() else 0
 
 
 def module_state(folder: Path, name: str) -> dict[str, Tensor]:
-    """A module's part of the state."""
-    flat, _ = read_tensors(folder / FILE)
+    """Return a module's part of the state in `folder`."""
+    return _part(read_tensors(folder / FILE)[0], name)
+
+
+def _part(flat: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}/"): tensor for key, tensor in flat.items() if key.startswith(f"{name}/")}
 
 
@@ -101,8 +141,8 @@ def average(into: nn.Module, module: nn.Module, step: int, rate: float) -> None:
         kept.copy_(new)
 
 
-def flops(call: Callable[[], object]) -> int:
-    """Of a call, backward passes in it included, counted by torch."""
+def count_flops(call: Callable[[], object]) -> int:
+    """Return the cost of a call, backward passes in it included, as torch counts it."""
     with FlopCounterMode(display=False) as counter:
         call()
     return int(counter.get_total_flops())

@@ -1,6 +1,6 @@
 """Distributions over grey levels: mixtures of logistic ones, cut into as many bins as there are levels.
 
-(PixelCNN++, Salimans et al. 2017.) Unlike one probability a level, they know from the start that neighbours are alike.
+(PixelCNN++, Salimans et al. 2017.) Unlike one probability a level, they begin with neighbours alike.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch.nn import functional as F
 MIXED = 10
 """Logistic distributions in a mixture."""
 PARAMETERS = 3 * MIXED
-"""Of a mixture: log weights (not normalised), means, and log scales, on levels scaled to -1 ... 1."""
+"""Numbers a mixture: log weights (not normalised), means, and log scales, on levels scaled to -1 ... 1."""
 LEAST_SCALE = -7.0
-"""Of log scales, as there."""
+"""The least log scale, as there."""
 
 
 def log_probabilities(mixtures: Tensor, values: Tensor, levels: int) -> Tensor:
-    """Of grey levels (int64, `[batch, ...]`), each by its mixture (`[batch, PARAMETERS, ...]`); nats, `[batch, ...]`.
+    """Return nats `[batch, ...]` of grey levels (int64, alike), each by its mixture (`[batch, PARAMETERS, ...]`).
 
     A bin reaches half a level to both sides, the first and the last one to infinity: a mixture's bins sum to 1.
     """
@@ -31,12 +31,12 @@ def log_probabilities(mixtures: Tensor, values: Tensor, levels: int) -> Tensor:
     # sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - exp(l - u)), which does not cancel far from the mean
     between = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-2 * half * steepness))
     first, last = (values == 0)[:, None], (values == levels - 1)[:, None]
-    found = torch.where(first, F.logsigmoid(upper), torch.where(last, F.logsigmoid(-lower), between))
-    return torch.logsumexp(weights.log_softmax(dim=1) + found, dim=1)
+    bins = torch.where(first, F.logsigmoid(upper), torch.where(last, F.logsigmoid(-lower), between))
+    return torch.logsumexp(weights.log_softmax(dim=1) + bins, dim=1)
 
 
 def scaled(values: Tensor, levels: int, dtype: torch.dtype) -> Tensor:
-    """Levels as numbers from -1 to 1."""
+    """Return levels as numbers from -1 to 1."""
     return values.to(dtype) * (2 / (levels - 1)) - 1
 
 
