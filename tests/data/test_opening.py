@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from iddpm.config import DataConfig
-from iddpm.data import heeded
-from iddpm.data.opening import origin
+from iddpm.data.opening import heeded, origin
 from iddpm.errors import UserError
 from iddpm.files import cache_folder
 from tests.data.making import folder_of, opened, picture
@@ -96,3 +96,19 @@ def test_other_data_is_read_by_what_its_source_heeds() -> None:
     kept = {"validation": 0.5, "num_classes": 3}
     assert heeded(own) == DataConfig(source="folder:x", size=8, channels=1, **kept)
     assert heeded(own.model_copy(update={"source": "npy:x"})) == DataConfig(source="npy:x", levels=17, **kept)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"size": 9}, "data.size: is 8x8 in digits, got 9x9; use data.size="),
+        ({"size": (8, 4)}, "data.size: is 8x8 in digits, got 8x4"),
+        ({"channels": 3}, "data.channels: is 1 in digits, got 3; use data.channels=1"),
+        ({"levels": 256}, "data.levels: is 17 in digits, got 256; use data.levels=17"),
+        ({"dimensions": 1}, "data.dimensions: is 2 in digits, got 1; use data.dimensions=2"),
+        ({"num_classes": 9}, "data.num_classes: is 10 in digits, got 9; use data.num_classes=10"),
+    ],
+)
+def test_what_is_stated_must_be_so(stated: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        opened("digits", **stated)

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from iddpm.conditions.condition import Condition, ForRows
 from iddpm.config import Config, DataConfig, DatasetSpec
-from iddpm.data import Dataset, heeded, opening
+from iddpm.data import Dataset, opening
 from iddpm.data.dataset import Indices
+from iddpm.data.opening import heeded
 from iddpm.errors import UserError
 from iddpm.progress import Work
 

@@ -5,18 +5,7 @@ to files is a kind of data (`data/kinds`).
 """
 
 from iddpm.data.dataset import ArrayDataset, Dataset, Rows, Splits, split
-from iddpm.data.opening import heeded, open_source, opening
+from iddpm.data.opening import open_source, opening
 from iddpm.data.scaling import quantize, scale
 
-__all__ = [
-    "ArrayDataset",
-    "Dataset",
-    "Rows",
-    "Splits",
-    "heeded",
-    "open_source",
-    "opening",
-    "quantize",
-    "scale",
-    "split",
-]
+__all__ = ["ArrayDataset", "Dataset", "Rows", "Splits", "open_source", "opening", "quantize", "scale", "split"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,6 @@ import numpy as np
 from iddpm.config import DataConfig, DatasetSpec, by
 from iddpm.data.cache import Labels, Notes, cached
 from iddpm.data.dataset import ArrayDataset, Splits, split
-from iddpm.data.files import Files, class_of_each
 from iddpm.data.kinds.kind import Header, Kind, default_kind
 from iddpm.data.opening import check_stated
 from iddpm.errors import Setting, UserError
@@ -23,6 +23,29 @@ from iddpm.names import KINDS
 from iddpm.progress import Progress, Work
 
 Result = TypeVar("Result")
+
+
+class Files(ABC):
+    """Files by name. Names are relative, with forward slashes, and sorted; hidden files have none."""
+
+    names: list[str]
+
+    @abstractmethod
+    def fingerprint(self, names: list[str]) -> object:
+        """Return JSON values that change when one of these files does."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes."""
+
+
+def visible(names: Iterable[str]) -> list[str]:
+    """Return the names in which no part is hidden, sorted."""
+    return sorted(name for name in names if not any(map(_is_hidden, PurePosixPath(name).parts)))
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith((".", "__MACOSX"))
 
 
 def decoding(config: DataConfig, source: str, files: Files) -> Work[Splits]:
@@ -144,6 +167,23 @@ def _refuse(config: DataConfig, troubles: dict[str, str], count: int) -> None:
             field="data.source",
             way=["mend them, or go on without them: ", Setting("data.skip_broken", True)],
         )
+
+
+def class_of_each(names: list[str]) -> list[str] | None:
+    """Return the class of every file: its folder, if all lie in folders, or what stands before "_" in its name.
+
+    None if neither tells at least two classes apart.
+    """
+    paths = [PurePosixPath(name) for name in names]
+    if all(len(path.parts) > 1 for path in paths):
+        classes = [path.parent.name for path in paths]
+        if len(set(classes)) > 1:
+            return classes
+    if all("_" in path.name for path in paths):
+        classes = [path.name.split("_")[0] for path in paths]
+        if len(set(classes)) > 1:
+            return classes
+    return None
 
 
 def _in_threads(files: Files, work: Callable[[bytes], Result], names: list[str]) -> Iterator[tuple[str, Result | str]]:

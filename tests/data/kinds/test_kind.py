@@ -6,22 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from iddpm.checkpoints.run import RunDirectory
-from iddpm.cli.main import main
-from iddpm.config import DataConfig, DatasetSpec
-from iddpm.data import ArrayDataset, Splits, split
+from iddpm.cli.outputs import check_out, open_writer
+from iddpm.config import DatasetSpec
+from iddpm.data import scale
 from iddpm.data.kinds import Kind, kind_of
 from iddpm.data.kinds.kind import Header
 from iddpm.data.kinds.pictures import Pictures
 from iddpm.data.kinds.sounds import Sounds
 from iddpm.data.kinds.volumes import Volumes
-from iddpm.data.sources.source import Source
 from iddpm.errors import UserError
-from iddpm.names import KINDS, SOURCES
-from iddpm.progress import Work, ready
-from tests.cli.test_journeys import TINY_FLAGS
+from iddpm.names import KINDS
+from iddpm.pictures import grid
 from tests.data.making import everything, opened
 
 
@@ -43,22 +39,11 @@ class Boards(Kind):
         return np.array([[list(map(int, row)) for row in data.decode().split()]], dtype=np.uint8)
 
 
-class RandomBoards(Source):
-    """Boards at random."""
-
-    def open(self, config: DataConfig, path: Path) -> Work[Splits]:
-        spec = DatasetSpec(channels=1, size=(8, 8), levels=3, kind="boards")
-        boards = np.random.default_rng(0).integers(0, 3, (60, 1, 8, 8)).astype(np.uint8)
-        return ready(split(ArrayDataset(spec, boards), config.validation))
-
-
 @pytest.fixture
 def _boards() -> Iterator[None]:
     KINDS.register("boards", Boards)
-    SOURCES.register("random-boards", RandomBoards, path=None)
     yield
     KINDS.unregister("boards")
-    SOURCES.unregister("random-boards")
 
 
 def test_a_kind_goes_by_its_name_or_by_the_dimensions() -> None:
@@ -70,16 +55,23 @@ def test_a_kind_goes_by_its_name_or_by_the_dimensions() -> None:
 
 
 @pytest.mark.usefixtures("_boards")
-def test_a_kind_from_outside_is_drawn_and_written_and_read(tmp_path: Path) -> None:
-    source = ["--data.source", "random-boards", "--data.levels", "3", "--data.num-classes", "None"]
-    run = str(tmp_path / "run")
-    assert main(["train", "digits", *source, "--run", run, *TINY_FLAGS]) == 0
-    assert RunDirectory(Path(run)).read_config()[1].kind == "boards"
-    for out in ("grid.png", "boards"):
-        assert main(["sample", run, "--count", "4", "--steps", "2", "--out", str(tmp_path / out)]) == 0
-    with Image.open(tmp_path / "grid.png") as image:
-        assert image.mode == "RGB"  # only Boards shows one channel in colour
+def test_a_kind_from_outside_is_shown_written_and_read(tmp_path: Path) -> None:
+    spec = DatasetSpec(channels=1, size=(8, 8), levels=3, kind="boards")
+    boards = np.random.default_rng(0).integers(0, 3, (4, 1, 8, 8)).astype(np.uint8)
+    assert grid(boards, spec).mode == "RGB"  # only Boards shows one channel in colour
+    with open_writer(tmp_path / "boards", spec, 4, None) as writer:
+        writer.write(scale(boards[:2], 3))
+        writer.write(scale(boards[2:], 3))
     assert sorted(path.name for path in (tmp_path / "boards").iterdir()) == [f"{i:06d}.board" for i in range(4)]
     splits = opened(f"folder:{tmp_path}/boards", validation=0.0)
-    assert splits.spec == DatasetSpec(channels=1, size=(8, 8), levels=3, kind="boards")
-    assert everything(splits).max() <= 2
+    assert splits.spec == spec
+    assert np.array_equal(everything(splits), boards)
+
+
+def test_what_has_no_files_is_not_written_to_a_folder(tmp_path: Path) -> None:
+    for spec, reason in (
+        (DatasetSpec(channels=1, size=(4, 4, 4)), "such data is not written as files"),
+        (DatasetSpec(channels=4, size=(4, 4)), "files of pictures have 1 or 3, got 4"),
+    ):
+        with pytest.raises(UserError, match=f"out: {reason}; use NAME.npz"):
+            check_out(tmp_path / "folder", spec)

@@ -172,7 +172,7 @@ def _told_changes(arguments: NllArguments) -> str:
 
 def _data(model: Model, arguments: NllArguments) -> tuple[Dataset, str]:
     from iddpm.cli.data_flags import open_with_progress
-    from iddpm.data import heeded
+    from iddpm.data.opening import heeded
 
     own = model.config.data
     if arguments.data is not None:

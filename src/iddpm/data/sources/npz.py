@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from iddpm.config import DataConfig
-from iddpm.data.arrays import array_dataset, read
 from iddpm.data.cache import Labels, Notes, cached
 from iddpm.data.dataset import Splits, split
+from iddpm.data.sources.npy import array_dataset, read
 from iddpm.data.sources.source import Source
 from iddpm.errors import UserError
 from iddpm.progress import Work

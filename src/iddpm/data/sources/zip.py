@@ -8,8 +8,7 @@ from pathlib import Path
 
 from iddpm.config import DataConfig
 from iddpm.data.dataset import Splits
-from iddpm.data.decoding import decoding
-from iddpm.data.files import Files, visible
+from iddpm.data.decoding import Files, decoding, visible
 from iddpm.data.sources.source import Source
 from iddpm.errors import UserError
 from iddpm.progress import Work
