@@ -72,11 +72,7 @@ def commands_page() -> str:
     parts = ["# Commands", MADE_BY, "Every command has `--help`. Results go to stdout, progress to stderr."]
     for name in COMMANDS:
         module = sys.modules[COMMANDS[name].__module__]
-        (kind,) = (
-            value
-            for label, value in vars(module).items()
-            if label.endswith("Arguments") and isinstance(value, type) and value.__module__ == module.__name__
-        )
+        kind = module.arguments() if hasattr(module, "arguments") else getattr(module, f"{name.title()}Arguments")
         parts += [f"## iddpm {name}", _sentence(COMMANDS.about(name))]
         rows = [argument.row() for argument in arguments_of(kind)]
         parts.append("\n".join(["| argument | | default | |", "|---|---|---|---|", *rows]))
@@ -117,8 +113,10 @@ def _members(kind: type) -> Iterator[tuple[str, Any, object, str, dict[str, Any]
         defaults = {name: _default(field) for name, field in kind.model_fields.items()}
     else:
         defaults = {field.name: _default(field) for field in dataclasses.fields(kind)}
-    for name, default in defaults.items():
-        yield name, hints[name], default, texts.get(name, ""), _facts(hints[name])
+    order = [name for base in kind.__mro__ for name in vars(base).get("__annotations__", ())]
+    for name, default in sorted(defaults.items(), key=lambda item: order.index(item[0])):
+        facts = _facts(hints[name])
+        yield name, hints[name], default, texts.get(name) or facts.get("help", ""), facts
 
 
 def _default(field: Any) -> object:
@@ -143,12 +141,12 @@ def _docstrings(kind: type) -> dict[str, str]:
 
 
 def _facts(annotation: Any) -> dict[str, Any]:
-    """Return the name, the metavar and the position that tyro was told of."""
+    """Return the name, the metavar, the help and the position that tyro was told of."""
     facts: dict[str, Any] = {}
     for mark in _marks(annotation):
         if "Positional" in repr(mark):
             facts["positional"] = True
-        facts |= {key: getattr(mark, key) for key in ("name", "metavar") if getattr(mark, key, None)}
+        facts |= {key: getattr(mark, key) for key in ("name", "metavar", "help") if getattr(mark, key, None)}
     return facts
 
 
@@ -166,7 +164,7 @@ def _plain(annotation: Any) -> Any:
 
 def _kind(annotation: Any) -> str:
     """Return a type in words; the names of a registry or a Literal one by one."""
-    names = [mark.registry for mark in _marks(annotation) if isinstance(mark, OneOf)]
+    names = [mark for mark in _marks(annotation) if isinstance(mark, OneOf)]
     if names:
         return ", ".join(f"`{name}`" for name in names[0])
     plain = _plain(annotation)

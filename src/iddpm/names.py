@@ -112,11 +112,16 @@ READINGS: Registry[Any] = Registry(
             {"planned": True},
         ),
         "jacobian": Row(
-            "variance from the prediction's Jacobian", "iddpm.diffusion.readings.jacobian:Jacobian", {"evaluations": 2}
+            "variance from the prediction's Jacobian",
+            "iddpm.diffusion.readings.jacobian:Jacobian",
+            {"evaluations": 2, "seeded": True},
         ),
     },
 )
-"""Fact `planned`: `iddpm plan` makes it. Fact `evaluations`: of the network, a step (1 unless it says so)."""
+"""Fact `planned`: `iddpm plan` makes it; others are made of nothing, or of a seed (fact `seeded`).
+
+Fact `evaluations`: of the network, a step (1 unless it says so).
+"""
 
 STRIDES: Registry[Any] = Registry(
     "stride",
@@ -136,16 +141,20 @@ CONDITIONS: Registry[Any] = Registry(
     "network.conditions",
     {
         "classes": Row(
-            "the class of an item, by name or number", "iddpm.conditions.classes:Classes", {"flag": "class"}
+            "the class, by name or number; without it all classes in turn",
+            "iddpm.conditions.classes:Classes",
+            {"flag": "class", "labels": True},
         ),
         "low_resolution": Row(
-            "the smaller images that an upsampler enlarges, as a data source",
+            "the images that an upsampler enlarges, as a data source (folder:PATH, npz:PATH ...)",
             "iddpm.conditions.low_resolution:LowResolution",
-            {"flag": "low_resolution"},
         ),
     },
 )
-"""Fact `flag`: the argument of `iddpm sample` that gives it."""
+"""Fact `flag`: the flag of `iddpm sample` that gives it, if it is not the name.
+
+Fact `labels`: its values number the classes of the data, so that files of samples can be named after them.
+"""
 
 _FORMATS = "iddpm.checkpoints.formats"
 FORMATS: Registry[Any] = Registry(

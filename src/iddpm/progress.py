@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` parts of `what` are done ("sampling"; a new `what` begins a new count)."""
+    """`done` of `total` parts of `what` are done ("sampling").
+
+    A new `what` begins a new count, but for what stands after a colon, which is a note: "judging: 3 of 28".
+    """
 
     what: str
     done: int

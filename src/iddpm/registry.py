@@ -94,16 +94,20 @@ class Registry(Generic[T]):
 
 @dataclass(frozen=True)
 class OneOf:
-    """An annotation of a `str` in a configuration or a command: it must be one of a registry's names."""
+    """An annotation of a `str` in a configuration or a command: it must be one of a registry's names, or of `also`."""
 
     registry: Registry[Any]
+    also: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*self.also, *self.registry)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         from pydantic_core import core_schema
 
         def check(name: str) -> str:
-            if name not in self.registry:
-                raise ValueError(f'"{name}" is not known; use one of {", ".join(self.registry)}')
+            if name not in self:
+                raise ValueError(f'"{name}" is not known; use one of {", ".join(self)}')
             return name
 
         return core_schema.no_info_after_validator_function(check, handler(source))

@@ -14,7 +14,7 @@ import tyro
 
 from iddpm.cli.arguments import parse, parsed, settings_as
 from iddpm.cli.main import main
-from iddpm.config import DataConfig, Section
+from iddpm.config import NetworkConfig, Section
 from iddpm.errors import Setting, UserError
 from iddpm.names import COMMANDS
 from iddpm.registry import OneOf, Registry, Row
@@ -68,7 +68,7 @@ class Arguments:
 class ModelArguments(Section):
     """The same of a pydantic model."""
 
-    inner: DataConfig = DataConfig()
+    inner: NetworkConfig = NetworkConfig()
     kind: Annotated[str, OneOf(THINGS)] | None = None
     """A kind."""
 
@@ -89,8 +89,8 @@ def test_names_of_a_registry_are_a_flags_choices(spring: None, capsys: pytest.Ca
     with pytest.raises(SystemExit):
         read("--help")
     assert "--kind {wheel,spring}" in capsys.readouterr().out
-    model = parse(ModelArguments, ["--kind", "spring", "--inner.size", "3"], command="make", description="")
-    assert (model.kind, model.inner) == ("spring", DataConfig(size=3))
+    model = parse(ModelArguments, ["--kind", "spring", "--inner.channels", "3"], command="make", description="")
+    assert (model.kind, model.inner) == ("spring", NetworkConfig(channels=3))
     for kind in (Arguments, ModelArguments):
         with pytest.raises(UserError, match='^--kind: "rope" is not known; use one of spring, wheel; see iddpm make'):
             parse(kind, ["--kind", "rope", *(["here"] if kind is Arguments else [])], command="make", description="")
@@ -117,8 +117,8 @@ def test_mistakes_name_the_flag_and_the_value(message: str) -> None:
 
 def test_a_model_is_checked_as_a_whole() -> None:
     for words, message in {
-        ("--inner.size", "0"): "--inner.size: should be greater than or equal to 1, got 0; see iddpm make --help",
-        ("--inner.source", "digits", "--inner.validation", "1"): "--inner.validation: should be less than 1, got 1.0",
+        ("--inner.channels", "0"): "--inner.channels: should be greater than or equal to 1, got 0; see iddpm make",
+        ("--inner.classes", "--inner.dropout", "1"): "--inner.dropout: should be less than 1, got 1.0",
     }.items():
         with pytest.raises(UserError, match=re.escape(message)):
             parse(ModelArguments, words, command="make", description="")

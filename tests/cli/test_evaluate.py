@@ -160,7 +160,7 @@ BAD = {
         "--steps: .*pictures is no model to draw from; leave it out",
     ),
     "no number": (["evaluate", "RUN", "--count", "abc"], "--count: needs a whole number, got 'abc'"),
-    "negative eta": (["evaluate", "RUN", "--sampler", "ddim", "--eta", "-1"], "eta: must be 0 .no noise. to 1"),
+    "negative eta": (["evaluate", "RUN", "--sampler", "ddim", "--eta", "-1"], "--eta: must be 0"),
     "few pictures of data without classes": (["evaluate", "FEW", "--reference", "LARGE"], "got 3; give more"),
     "no such samples": (["evaluate", "nowhere", "--reference", "REFERENCE"], "SAMPLES: nowhere does not exist"),
     "no such reference": (["evaluate", "PICTURES", "--reference", "nowhere"], "--reference: nowhere does not exist"),

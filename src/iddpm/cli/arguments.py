@@ -134,8 +134,10 @@ def _read_fields(info: StructTypeInfo) -> StructConstructorSpec | None:
         _being_read.pop()
     if not isinstance(spec, StructConstructorSpec):
         return None
-    fields = tuple(dataclasses.replace(field, type=_read(field.type)) for field in spec.fields)
-    return StructConstructorSpec(getattr(info.type, "model_construct", spec.instantiate), fields)
+    order = [name for base in info.type.__mro__ for name in vars(base).get("__annotations__", ())]
+    fields = sorted(spec.fields, key=lambda field: order.index(field.name))  # its own before those of its bases
+    fields = [dataclasses.replace(field, type=_read(field.type)) for field in fields]
+    return StructConstructorSpec(getattr(info.type, "model_construct", spec.instantiate), tuple(fields))
 
 
 _being_read: list[StructTypeInfo] = []
@@ -166,8 +168,8 @@ def _with_choices(hint: Any) -> Any:
     """Return a type with `Literal[the registry's names]` in place of every `Annotated[str, OneOf(registry)]`."""
     if get_origin(hint) is Annotated:
         plain, notes = _unwrapped(hint)
-        registry = next((note.registry for note in notes if isinstance(note, OneOf)), None)
-        return _with_choices(plain) if registry is None else Literal[tuple(registry)]
+        names = next((note for note in notes if isinstance(note, OneOf)), None)
+        return _with_choices(plain) if names is None else Literal[tuple(names)]
     parts = get_args(hint)
     if not parts or get_origin(hint) is Literal:
         return hint

@@ -105,12 +105,13 @@ class ProgressStages:
             self._line.__exit__(kind, error, at)
 
     def update(self, what: str, done: int, count: int) -> None:
-        """`done` of `count` are done of `what`."""
+        """Show that `done` of `count` are done of `what`; what stands after a colon is a note beside it."""
+        what, _, note = what.partition(": ")
         if self._line is None or (what, count) != self._stage:
             self.__exit__(None, None, None)
             self._stage, self._line = (what, count), ProgressLine(what, count)
             self._line.__enter__()
-        self._line.update(done)
+        self._line.update(done, note.__str__)
 
 
 def show(work: Work[T]) -> T:

@@ -13,8 +13,8 @@ import tyro
 from iddpm.cli.arguments import check_least, not_default, parsed, settings_as
 from iddpm.cli.data_flags import NamedData, ReadingArguments, Split, check_named, is_model, is_run, open_named
 from iddpm.cli.feature_flags import Features, network_for, network_of
-from iddpm.cli.model_flags import DrawingArguments
-from iddpm.cli.progress import say, show
+from iddpm.cli.model_flags import Drawing
+from iddpm.cli.progress import show
 from iddpm.errors import UserError
 from iddpm.evaluation.results import evaluation_lines, result_of
 from iddpm.progress import Work
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from iddpm.evaluation.images import ImageSet
     from iddpm.evaluation.statistics import Statistics
 
-FOR_ALL_SAMPLES = {"batch_size", "device"}
-"""Fields of `DrawingArguments` that mean something for samples that are there already."""
+FOR_ALL_SAMPLES = {"batch_size", "device", "json"}
+"""Fields of `Drawing` that mean something for samples that are there already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,7 @@ class EvaluateArguments:
     """The network's file of weights (dinov2: a folder laid out as torch's hub). None looks in torch's hub."""
     out: str | None = None
     """Where to keep the result for iddpm compare: NAME.json."""
-    json: bool = False
-    """Print the result as one JSON object."""
-    drawing: Annotated[DrawingArguments, tyro.conf.arg(name="")] = DrawingArguments()  # noqa: RUF009
+    drawing: Annotated[Drawing, tyro.conf.arg(name="")] = Drawing()  # noqa: RUF009
     reading: Annotated[ReadingArguments, tyro.conf.arg(name="")] = ReadingArguments()  # noqa: RUF009
 
 
@@ -79,7 +77,7 @@ def _run(arguments: EvaluateArguments) -> int:
     result = result_of(quality, generated.manifest, real.manifest)
     if arguments.out is not None:
         write_json(Path(arguments.out), result)
-    print(json.dumps(result) if arguments.json else "\n".join(evaluation_lines(result)))
+    print(json.dumps(result) if arguments.drawing.json else "\n".join(evaluation_lines(result)))
     return 0
 
 
@@ -89,7 +87,7 @@ def _check(arguments: EvaluateArguments) -> None:
     from iddpm.files import check_place
 
     check_least(arguments, count=1)
-    arguments.drawing.check()
+    check_least(arguments.drawing, batch_size=1, seed=0)
     if arguments.count is not None:
         check_count(arguments.count, "count")
     if arguments.out is not None:
@@ -182,20 +180,21 @@ def _samples(arguments: EvaluateArguments, reference: Side, data: NamedData | No
 
 def _drawn(arguments: EvaluateArguments, most: int, data: NamedData | None) -> ImageSet:
     """Samples of a model, drawn when they are looked at."""
+    from iddpm.cli.work.chain import accelerate, load_model, sampler_options
     from iddpm.evaluation.images import MOST_SAMPLES, images_of_model
     from iddpm.networks.unet import NONE
     from iddpm.sampling import given_from
 
     drawing = arguments.drawing
-    model = drawing.load(arguments.samples)
+    model = load_model(arguments.samples, drawing)
     count = arguments.count or min(most, MOST_SAMPLES)
     given = NONE
     if any(condition.needs_data for condition in model.conditions.values()):
         data = data or open_named(arguments.samples, "samples", arguments.reading, "train")
         given = given_from(model, data.dataset, count)
-    options = drawing.options(model, arguments.samples)
+    options = sampler_options(drawing, model, arguments.samples)
     calls = -(-count // drawing.batch_size) * len(model.diffusion.strided(options.steps).schedule)
-    model.accelerate(calls=calls, precision=drawing.precision, compile=drawing.compile, tell=say)
+    accelerate(model, drawing, calls=calls)
     return images_of_model(
         model,
         options,

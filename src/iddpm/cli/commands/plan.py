@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from iddpm.cli.arguments import check_least, parsed
-from iddpm.cli.chains import chosen_clip, plan_path
 from iddpm.cli.data_flags import open_with_progress
-from iddpm.cli.models import load_for_use
+from iddpm.cli.model_flags import Clipping, Weights
 from iddpm.cli.progress import ProgressLine, counted, say
 from iddpm.errors import Setting, UserError
 from iddpm.files import check_place, locked
-from iddpm.names import Compile, Precision
 
 if TYPE_CHECKING:
     from iddpm.data import Dataset
@@ -33,7 +31,7 @@ LONGEST = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanArguments:
+class PlanArguments(Clipping, Weights):
     """What to plan for, and on what."""
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
@@ -46,22 +44,8 @@ class PlanArguments:
     """The longest chain to plan. None plans up to 1,000 steps."""
     seed: int = 0
     """Of the noise: item i depends on the seed and on i alone."""
-    clip: bool = True
-    """Bound predictions of x_0 to the range of the data, as sampling and scoring do."""
-    threshold: float | None = None
-    """Bound them by dynamic thresholding at this quantile. None cuts at the range of the data."""
-    weights: str | None = None
-    """raw, ema, or the rate of an average. None takes the first average."""
     batch_size: int = 64
     """Items worked on at once; what is done of a batch is done again after an interruption."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 or mps."""
-    precision: Precision = "float32"
-    """What the network computes in."""
-    compile: Compile = "auto"
-    """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
-    json: bool = False
-    """Print one JSON object, with every number of steps."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -77,7 +61,10 @@ def run(words: Sequence[str]) -> int:
 
 def _run(arguments: PlanArguments) -> int:
     check_least(arguments, count=1, candidates=2, longest=1, batch_size=1, seed=0)
-    model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
+    from iddpm.acceleration import chosen_precision
+    from iddpm.cli.work.chain import clip_of, load_model, plan_path
+
+    model = load_model(arguments.model, arguments)
     held_out = open_with_progress(model.config.data).validation
     if held_out is None:
         raise UserError(
@@ -98,14 +85,14 @@ def _run(arguments: PlanArguments) -> int:
     timesteps = diffusion.schedule.timesteps.tolist()
     if arguments.longest is not None and arguments.longest > len(timesteps):
         raise UserError(f"{arguments.longest} is more than the {len(timesteps)} steps to choose from", field="longest")
-    subject = subject_of(model, clip=chosen_clip(arguments.clip, arguments.threshold))
+    subject = subject_of(model, clip=clip_of(arguments))
     about = {
         "data": model.config.data.source,
         "split": "validation",
         "count": count,
         "seed": arguments.seed,
         "candidates": len(timesteps),
-        "precision": arguments.precision,
+        "precision": chosen_precision(arguments.precision, model.device, training=False),
     }
     asked = min(arguments.longest or LONGEST, len(timesteps))
     known = _same_plan(path, subject, about, asked)
@@ -165,12 +152,13 @@ def _planned(
     longest: int,
 ) -> StoredPlan:
     """Plans for every variance, from `statistics`, which gather what `kept` does not have yet."""
+    from iddpm.cli.work.chain import accelerate
     from iddpm.few_steps.plan import StoredPlan, jump_statistics
 
     kept.restore(statistics)
     steps, count = len(statistics.diffusion.schedule), about["count"]
     done, calls = (-(-items // arguments.batch_size) * steps for items in (statistics.count, count))
-    model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
+    accelerate(model, arguments, calls=calls)
     with ProgressLine("planning", calls, done) as line:
         work = jump_statistics(
             model,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from iddpm.cli.arguments import check_least, parsed
-from iddpm.cli.models import load_for_use
 from iddpm.cli.progress import say, show
 from iddpm.evaluation.results import number, title_of
 
@@ -52,6 +51,8 @@ def run(words: Sequence[str]) -> int:
 def _run(arguments: ReportArguments) -> int:
     check_least(arguments, samples=1, items=1)
     from iddpm.checkpoints.run import RunDirectory
+    from iddpm.cli.model_flags import Weights
+    from iddpm.cli.work.chain import load_model
     from iddpm.evaluation.scores import check_count
     from iddpm.report.facts import ReportOptions
     from iddpm.report.page import page, write_page
@@ -61,7 +62,7 @@ def _run(arguments: ReportArguments) -> int:
         check_count(arguments.judged, "judged")
     directory = RunDirectory(Path(arguments.run))
     directory.read_config()
-    model = load_for_use(arguments.run, None, None, arguments.device)
+    model = load_model(arguments.run, Weights(device=arguments.device))
     longest = len(model.diffusion.schedule)
     shorter = tuple(stride for stride in arguments.strides if not (stride.isdecimal() and int(stride) >= longest))
     for stride in shorter:

@@ -14,16 +14,16 @@ import tyro
 
 from iddpm import errors
 from iddpm.cli.arguments import check_least, parsed
-from iddpm.cli.chains import StrideName, fitting_plan
 from iddpm.cli.data_flags import NamedData, ReadingArguments, is_run, open_named
 from iddpm.cli.feature_flags import Features, network_for, network_of
-from iddpm.cli.models import load_for_use
+from iddpm.cli.model_flags import Weights
 from iddpm.cli.progress import ProgressLine, counted, say, show
 from iddpm.errors import UserError
 from iddpm.few_steps.kept import KeptStudy
 from iddpm.files import check_place, locked
-from iddpm.names import Compile, Precision
+from iddpm.names import PLANNED, STRIDES
 from iddpm.progress import Progress, finish
+from iddpm.registry import OneOf
 
 if TYPE_CHECKING:
     from iddpm.config import DatasetSpec
@@ -40,7 +40,7 @@ MOST_REAL = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepsArguments:
+class StepsArguments(Weights):
     """What to try, and how to judge it."""
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
@@ -55,7 +55,7 @@ class StepsArguments:
     """So many evenly spaced steps stand for the whole chain, if that would take too long. None takes all."""
     methods: tuple[str, ...] | None = None
     """Try only some of learned, fixed_small, fixed_large, analytic, calibrated, jacobian, ddim, dpm++ ..."""
-    strides: tuple[StrideName, ...] = ("uniform", "quadratic", "planned")
+    strides: tuple[Annotated[str, OneOf(STRIDES, also=(PLANNED,))], ...] = ("uniform", "quadratic", "planned")
     """Try these only; ddim, every n-th step, is nearly uniform."""
     reference: str | None = None
     """A file by iddpm reference, or data: a run, a preset, an npz, a folder or zip, whose pictures are made of the
@@ -66,20 +66,10 @@ class StepsArguments:
     """The network's file of weights (dinov2: a folder laid out as torch's hub). None looks in torch's hub."""
     seed: int = 0
     """Of all samples: image i begins with the same noise in every setting."""
-    weights: str | None = None
-    """raw, ema, or the rate of an average. None takes the first average."""
     batch_size: int = 128
     """Images worked on at once."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 or mps."""
-    precision: Precision = "float32"
-    """What the network computes in."""
-    compile: Compile = "auto"
-    """Use torch's compiler: auto does on a GPU, for work that is long enough to pay for it."""
     out: str | None = None
     """Where to draw the picture. None takes steps.png in the run, beside steps.json, which keeps all results."""
-    json: bool = False
-    """Print all results as one JSON object."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -123,9 +113,13 @@ def _run(arguments: StepsArguments) -> int:
 
 def _rows(arguments: StepsArguments, study: Study, wanted: list[Setting]) -> list[dict[str, Any]]:
     """A row for every setting: those that are kept, and those that are not, judged."""
-    kept = KeptStudy(Path(arguments.model), study, arguments.precision, say)
+    from iddpm.acceleration import chosen_precision
+    from iddpm.cli.work.chain import accelerate
+
+    precision = chosen_precision(arguments.precision, study.model.device, training=False)
+    kept = KeptStudy(Path(arguments.model), study, precision, say)
     calls = sum(each.evaluations for each in wanted) * (study.count + len(study.held_out)) // study.batch_size
-    study.model.accelerate(calls=calls, precision=arguments.precision, compile=arguments.compile, tell=say)
+    accelerate(study.model, arguments, calls=calls)
     left = [each for each in wanted if kept.row(each) is None]
     if left:
         say(f"steps: judging {counted(len(left), 'setting')}, {counted(study.count, 'sample')} each")
@@ -149,6 +143,7 @@ def _study(arguments: StepsArguments) -> tuple[Study, list[Setting]]:
     """What is judged by what, and the settings that are."""
     import numpy as np
 
+    from iddpm.cli.work.chain import fitting_plan, load_model
     from iddpm.data.dataset import Rows
     from iddpm.evaluation.scores import check_count
     from iddpm.few_steps.study import Study, settings
@@ -156,13 +151,13 @@ def _study(arguments: StepsArguments) -> tuple[Study, list[Setting]]:
 
     if not is_run(arguments.model):
         raise UserError(f"{arguments.model} is no run", field="model", way="give the folder that iddpm train made")
-    model = load_for_use(arguments.model, arguments.weights, None, arguments.device)
+    model = load_model(arguments.model, arguments)
     whole = _whole(arguments, model)
     for count in arguments.steps or ():
         if not 2 <= count <= whole:
             raise UserError(f"must be 2 ... {whole}, the whole chain", field="steps", value=count)
     check_least(arguments, batch_size=1, seed=0)
-    plan = fitting_plan(model, arguments.model, clip=True)
+    plan = fitting_plan(model, arguments.model, True)
     counts = _counts(arguments, model, plan)
     if not counts or () in (arguments.strides, arguments.methods):
         named = (errors.Setting("steps"), ", ", errors.Setting("methods"), " and ", errors.Setting("strides"))
