@@ -12,6 +12,7 @@ from iddpm.evaluation.classifier import DIMENSIONS, train_classifier
 from iddpm.progress import Progress, finish
 
 
+@pytest.mark.slow
 def test_tells_digits_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iddpm.evaluation.classifier.STEPS", 120)
     monkeypatch.setattr("iddpm.evaluation.classifier.WIDTH", 16)

@@ -89,7 +89,7 @@ def test_samples_of_a_model_are_those_of_sample_in_levels(digits: Splits) -> Non
     drawn = np.concatenate([finish(work, shown.append) for work in images.batches])
     assert shown == [Progress("sampling", done, 3 * 4) for done in range(1, 13)]
     assert np.array_equal(drawn, iddpm.quantize(iddpm.sample(model, 5, seed=3, steps="4"), 17))
-    assert images.images["seed"] == 3
+    assert (images.images["seed"], images.images["precision"]) == (3, "float32")
     assert (images.images["steps"], images.images["weights"], images.images["training step"]) == (4, "raw", 0)
     with torch.no_grad():
         next(model.network.parameters()).fill_(torch.nan)

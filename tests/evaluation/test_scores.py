@@ -6,12 +6,9 @@ import pytest
 import torch
 
 from iddpm.errors import UserError
-from iddpm.evaluation.metrics.jackknife import Values
-from iddpm.evaluation.metrics.metric import FeatureSet, Metric, QualityScore
+from iddpm.evaluation.metrics.metric import FeatureSet, QualityScore
 from iddpm.evaluation.metrics.moments import Moments
-from iddpm.evaluation.results import result_of, shown_scores, title_of
 from iddpm.evaluation.scores import SampleQuality, distance, score_sets
-from iddpm.names import METRICS
 from iddpm.progress import Progress, finish
 
 
@@ -48,6 +45,7 @@ def repeated() -> list[dict[str, QualityScore]]:
 REPEATED = ("frechet", "kernel", "precision", "recall", "coverage")
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_drawing_anew(repeated: list[dict[str, QualityScore]]) -> None:
     """The jackknife's error is about as large as what the score really differs by from draw to draw."""
     for name in REPEATED:
@@ -56,6 +54,7 @@ def test_errors_are_those_of_drawing_anew(repeated: list[dict[str, QualityScore]
         assert 0.5 < float(errors.mean() / values.std()) < 2, name
 
 
+@pytest.mark.slow
 def test_errors_worked_out_on_some_images_are_scaled_to_all(
     repeated: list[dict[str, QualityScore]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,32 +66,10 @@ def test_errors_worked_out_on_some_images_are_scaled_to_all(
         assert 0.6 < float(errors[0] / errors[1]) < 1.7, name
 
 
+@pytest.mark.slow
 def test_the_distance_alone_is_that_of_all_scores(repeated: list[dict[str, QualityScore]]) -> None:
     sets = FeatureSet.of(draw(250, 0)), FeatureSet.of(draw(250, 1000, 0.7))
     assert finish(distance(*sets)) == repeated[0]["frechet"]
-
-
-class MeanShift(Metric):
-    """The distance of the means."""
-
-    def values(self, generated: FeatureSet, real: FeatureSet) -> Values:
-        return {"mean_shift": float((generated.rows.mean(dim=0) - real.rows.mean(dim=0)).norm())}
-
-
-def test_a_score_is_added_by_a_row() -> None:
-    METRICS.register("mean_shift", MeanShift, "0 is best", title="mean shift")
-    try:
-        quality = judge(draw(300, 0, 2.0), draw(250, 1))
-        assert quality.scores["mean_shift"].value == pytest.approx(2 * 6**0.5, rel=0.05)
-        error = quality.scores["mean_shift"].error
-        assert error is not None
-        assert 0.05 < error < 0.2  # each of 6 means of 300 and 250 unit normals: (1/300 + 1/250) ** 0.5 = 0.086
-        result = result_of(quality, {}, {})
-        assert shown_scores(result)[-1] == "mean_shift"
-        assert (title_of("mean_shift", "inception"), METRICS.about("mean_shift")) == ("mean shift", "0 is best")
-    finally:
-        METRICS.unregister("mean_shift")
-    assert "mean_shift" not in shown_scores(result)
 
 
 def test_progress_counts_errors_and_then_scores() -> None:

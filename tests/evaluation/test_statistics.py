@@ -90,8 +90,8 @@ def test_statistics_are_told_from_images(tmp_path: Path) -> None:
     np.savez(tmp_path / "theirs.npz", mu=np.zeros(3), sigma=np.eye(3))
     np.savez(tmp_path / "images.npz", arr_0=np.zeros((2, 4, 4, 3)))
     (tmp_path / "text.npz").write_text("hello")
-    found = {path.stem: is_statistics(path) for path in tmp_path.iterdir()}
-    assert found == {"ours": True, "theirs": True, "images": False, "text": False}
+    are_statistics = {path.stem: is_statistics(path) for path in tmp_path.iterdir()}
+    assert are_statistics == {"ours": True, "theirs": True, "images": False, "text": False}
 
 
 def test_sets_that_cannot_be_compared() -> None:

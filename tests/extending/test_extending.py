@@ -146,3 +146,22 @@ def test_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     again = open_source(DataConfig(source=f"folder:{tmp_path / 'texts'}", dimensions=1, validation=0.0)).train
     assert (len(again), again.spec.size, again.spec.kind) == (4, (16,), "texts")
+
+
+def test_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iddpm.evaluation.classifier.STEPS", 20)
+    monkeypatch.setattr("iddpm.evaluation.scores.MOST_FOR_ERRORS", 200)
+    words = ["evaluate", "digits", "--reference", "digits", "--split", "validation", "--count", "120"]
+    results = [str(tmp_path / name) for name in ("a.json", "b.json")]
+    for result in results:
+        lines = told(capsys, *words, "--out", result).splitlines()
+        assert any(line.startswith("Vendi score ") and "larger for samples" in line for line in lines)
+    assert "Vendi score" in told(capsys, "compare", *results)
+    score = json.loads((tmp_path / "a.json").read_text())["scores"]["vendi"]
+    assert 1 < score["value"] < 120
+    assert 0 < score["error"] < 1
+    from iddpm.names import METRICS
+
+    vendi = sys.modules[METRICS["vendi"].__module__].vendi
+    assert vendi(torch.eye(7)) == pytest.approx(7)
+    assert vendi(torch.ones(7, 3)) == pytest.approx(1)

@@ -65,9 +65,8 @@ def train_classifier(data: Dataset) -> Work[tuple[Classifier, float]]:
     count = len(data)
     labels = data.labels(np.arange(count))
     if labels is None or len(data.spec.class_names) < 2:
-        raise UserError(
-            "classifier needs data with classes", field="features", way="sub-folders, or what stands before _ in names"
-        )
+        way = "sub-folders, or words before _ in file names, make them"
+        raise UserError("classifier needs data with classes", field="features", way=way)
 
     def logits(rows: NDArray[np.integer[Any]]) -> Tensor:
         output: Tensor = network(torch.from_numpy(data.items(rows).astype(np.float32)) / (data.spec.levels - 1))

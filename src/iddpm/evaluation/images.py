@@ -28,14 +28,14 @@ from iddpm.progress import Progress, Work, finish, ready
 from iddpm.sampling import SamplerOptions, sample_batches
 
 MOST_SAMPLES = 50_000
-"""As many as the paper draws; fewer if the reference holds fewer. The features of at most so many images are kept."""
+"""The number that the paper draws; fewer if the reference holds fewer. The features of at most so many are kept."""
 SMALLEST_NATURAL = 32
 """Pixels: smaller pictures that have classes are shown to a classifier of their own, others to Inception."""
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`count` images that come in batches.
+    """A set of `count` images that come in batches.
 
     images: what they are, for the manifest. batches: the work of making one batch after another, grey levels
     0 ... levels - 1, `[batch, channels, *size]`.

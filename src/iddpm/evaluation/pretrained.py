@@ -6,7 +6,6 @@ import hashlib
 import pickle
 import urllib.error
 import warnings
-from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +43,9 @@ class Pretrained(FeatureNetwork):
         with torch.no_grad():
             return self._embed(colours.to(self._device))
 
-    @abstractmethod
     def _embed(self, images: Tensor) -> Embedded:
         """Return the features of bytes `[n, 3, height, width]` on the network's device."""
+        return Embedded(self._network(images)[0].cpu())
 
 
 class Inception(Pretrained):
@@ -77,9 +76,6 @@ class Clip(Pretrained):
     file = f"clip-vit-b-32-{sha256}.pt"
     url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/ViT-B-32.pt"
 
-    def _embed(self, images: Tensor) -> Embedded:
-        return Embedded(self._network(images)[0].cpu())
-
 
 class DinoV2(Pretrained):
     """DINOv2 ViT-L/14: 1,024 features, closer to what people see than Inception's (Stein et al. 2023)."""
@@ -89,9 +85,6 @@ class DinoV2(Pretrained):
     file = "dinov2_vitl14_pretrain.pth"
     url = f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/{file}"
     repository = "https://github.com/facebookresearch/dinov2"
-
-    def _embed(self, images: Tensor) -> Embedded:
-        return Embedded(self._network(images)[0].cpu())
 
 
 def open_pretrained(name: str, weights: Path | None, device: torch.device) -> Pretrained:

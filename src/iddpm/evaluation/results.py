@@ -82,7 +82,7 @@ def evaluation_lines(result: Result) -> list[str]:
     width = max(map(len, texts.values()))
     lines = [f"{title_of(name, features):<28}  {text:<{width}}  {METRICS.about(name)}" for name, text in texts.items()]
     if result["p_same"] is not None:
-        least = 1 / (result["settings"]["permutations"] + 1)  # no smaller p can be told
+        least = 1 / (result["settings"]["permutations"] + 1)  # the smallest p that a permutation test can give
         p = f"<= {least:.3f}" if result["p_same"] <= least else f"{result['p_same']:.3f}"
         lines.append(f"{'one distribution (p)':<28}  {p:<{width}}  below 0.05: the two sets differ")
     lines.append(f"{subject(result['samples']['images'])}, against {subject(result['reference']['images'])},")
@@ -131,13 +131,12 @@ def refuse_incomparable(results: list[Result], names: list[str]) -> None:
     first = results[0]
     for result, name in zip(results[1:], names[1:], strict=True):
         for what, side, section, key in MUST_BE_EQUAL:
-            values = [each[side][section].get(key) for each in (first, result)]
-            _refuse_other(values, what, names[0], name)
+            _refuse_other([compared[side][section].get(key) for compared in (first, result)], what, names[0], name)
         _refuse_other([first["settings"], result["settings"]], "the scores' settings", names[0], name)
-        images = [each["samples"]["images"] for each in (first, result)]
-        if all(each.get("kind") == "model" for each in images):
-            values = [each.get("precision", UNKNOWN) for each in images]
-            _refuse_other(values, "the precision that the model ran in", names[0], name)
+        images = [compared["samples"]["images"] for compared in (first, result)]
+        if all(samples.get("kind") == "model" for samples in images):
+            precisions = [samples.get("precision", UNKNOWN) for samples in images]
+            _refuse_other(precisions, "the precision that the model ran in", names[0], name)
 
 
 def _refuse_other(values: list[Any], what: str, first: str, second: str) -> None:

@@ -33,7 +33,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class SampleQuality:
-    """How good generated images are, against real ones.
+    """The quality of generated images, held against real ones.
 
     generated, real: the number of images. scores: by name, see `iddpm.names.METRICS`; those that need features of the
     real images are left out if only their moments are known. p_same: the p-value of "one distribution", see

@@ -1,4 +1,4 @@
-"""What scores need of a set of images, in a file: its features' moments, the features, and where they come from."""
+"""The file of a set of images that scores need: moments of its features, the features, and where they come from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from iddpm.evaluation.metrics.moments import Moments
 from iddpm.files import array_names, read_arrays, replacing
 
 STATISTICS_FORMAT = 2
-ANEW = "make one with iddpm reference"
 CONVERTED: Text = (
     *("both must be the same: ", Setting("data.size"), " and ", Setting("data.channels"), " convert pictures, "),
     *(Setting("data.channels_first"), " reads arrays of [items, channels, ...]"),
@@ -26,7 +25,7 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Statistics(FeatureSet):
-    """What a network saw in a set of images, and where they come from.
+    """The features of a set of images, and where the images come from.
 
     manifest: what the images are and how they were made ("images"), and the network that saw them ("features").
     network:  the classifier whose features these are, so that other images can be looked at in the same way.
@@ -62,15 +61,13 @@ class Statistics(FeatureSet):
             arrays = read_arrays(path)
             manifest = json.loads(str(arrays.get("manifest", "null")))
         except ValueError as error:
-            raise UserError(
-                f"{path} is no file of statistics, or a damaged one ({error})", field="reference", way=ANEW
-            ) from None
+            raise _mistake(f"{path} is no file of statistics, or a damaged one ({error})") from None
         if not isinstance(manifest, dict):
-            raise UserError(f"{path} does not say which features it holds", field="reference", way=ANEW)
+            raise _mistake(f"{path} does not say which features it holds")
         if manifest.pop("format", None) != STATISTICS_FORMAT:
-            raise UserError(f"{path} is of another version of iddpm", field="reference", way=ANEW)
+            raise _mistake(f"{path} is of another version of iddpm")
         if missing := {"mu", "sigma", "count"} - arrays.keys():
-            raise UserError(f"{path} is damaged: it has no {', '.join(sorted(missing))}", field="reference", way=ANEW)
+            raise _mistake(f"{path} is damaged: it has no {', '.join(sorted(missing))}")
 
         def moments(prefix: str) -> Moments:
             mean, covariance = (torch.from_numpy(arrays[prefix + name].astype(np.float64)) for name in ("mu", "sigma"))
@@ -88,6 +85,10 @@ class Statistics(FeatureSet):
         )
 
 
+def _mistake(what: str) -> UserError:
+    return UserError(what, field="reference", way="make one with iddpm reference")
+
+
 def is_statistics(path: Path) -> bool:
     """Return whether an npz file holds statistics (ours or another program's) rather than images."""
     try:
@@ -101,9 +102,8 @@ def refuse_other_images(samples: dict[str, Any], reference: dict[str, Any], way:
     """Raise UserError, with the way out, if the "images" of two manifests are of kinds that cannot be compared."""
     shapes = ["x".join(map(str, [*images["size"], images["channels"]])) for images in (samples, reference)]
     if shapes[0] != shapes[1]:
-        raise UserError(
-            f"its images are {shapes[1]} (size and channels), and the samples {shapes[0]}", field="reference", way=way
-        )
+        what = f"its images are {shapes[1]} (size and channels), and the samples {shapes[0]}"
+        raise UserError(what, field="reference", way=way)
 
 
 def refuse_other_features(samples: Manifest, reference: Manifest) -> None:
@@ -112,6 +112,5 @@ def refuse_other_features(samples: Manifest, reference: Manifest) -> None:
         ours, theirs = samples["features"][name], reference["features"][name]
         if ours != theirs:
             what = "features are" if name == "name" else f"features ({samples['features']['name']}) have the weights"
-            raise UserError(
-                f"its {what} {theirs}, and the samples' {ours}", field="reference", way="both must be the same"
-            )
+            what = f"its {what} {theirs}, and the samples' {ours}"
+            raise UserError(what, field="reference", way="both must be the same")

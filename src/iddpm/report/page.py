@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
+import iddpm
 from iddpm.checkpoints.run import RunDirectory
 from iddpm.evaluation.results import rounded, title_of
 from iddpm.files import replacing
@@ -69,8 +71,8 @@ def _subtitle(model: Model) -> str:
     )
 
 
-def _number(estimate: dict[str, float]) -> str:
-    return f"<td class=number>{estimate['mean']:.3f} &plusmn; {estimate['error']:.3f}</td>"
+def _bits(bits: dict[str, float]) -> str:
+    return f"<td class=number>{bits['mean']:.3f} &plusmn; {bits['error']:.3f}</td>"
 
 
 def _bits_table(values: dict[str, Any]) -> str:
@@ -78,10 +80,10 @@ def _bits_table(values: dict[str, Any]) -> str:
         return "<h2>Bits/dim</h2><p>No data was held out, so there is nothing to score.</p>"
     rows = []
     for i, score in enumerate(values["scores"]):
-        parts = "".join(_number(score[part]) for part in ("total", "prior", "kl", "decoder"))
+        parts = "".join(_bits(score[part]) for part in ("total", "prior", "kl", "decoder"))
         chain = f"this model, {len(score['terms'])} steps" + (" (whole chain)" if i == 0 else "")
         rows.append(f"<tr{' class=ours' if i == 0 else ''}><td>{chain}</td>{parts}</tr>")
-    rows += [f"<tr><td>{html.escape(b['name'])}</td>{_number(b)}</tr>" for b in values.get("baselines", [])]
+    rows += [f"<tr><td>{html.escape(bits['name'])}</td>{_bits(bits)}</tr>" for bits in values.get("baselines", [])]
     count = values["scores"][0]["count"]
     return (
         "<h2>Bits/dim on held-out data</h2><table><tr><th></th><th>bits/dim</th><th>prior</th><th>KL terms</th>"
@@ -171,10 +173,6 @@ def _grids(run: RunDirectory) -> str:
 
 
 def _what_was_run(run: RunDirectory, model: Model, records: list[dict[str, Any]]) -> str:
-    import torch
-
-    import iddpm
-
     paces = [record["images_per_second"] for record in records if "images_per_second" in record]
     facts = {
         "training": f"iddpm train {run.path}",

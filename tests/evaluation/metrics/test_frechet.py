@@ -20,10 +20,10 @@ def test_closed_forms() -> None:
     turn, _ = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))
     a, b = torch.rand(6).double() + 0.1, torch.rand(6).double() + 0.1
     mean = torch.randn(6)
-    found = frechet_distance(
+    distance = frechet_distance(
         gaussian(mean, turn @ a.square().diag() @ turn.T), gaussian(torch.zeros(6), turn @ b.square().diag() @ turn.T)
     )
-    assert found == pytest.approx(float(mean.double().square().sum() + (a - b).square().sum()), rel=1e-10)
+    assert distance == pytest.approx(float(mean.double().square().sum() + (a - b).square().sum()), rel=1e-10)
 
 
 def test_covariances_that_do_not_commute() -> None:
@@ -59,9 +59,9 @@ def test_infinitely_many_samples() -> None:
     reference = gaussian(torch.zeros(20), torch.eye(20))
     generated = torch.randn(2000, 20, generator=generator)
     few = frechet_distance(Moments.of(generated[:500]), reference)
-    found = extrapolated_distance(generated, reference)
-    assert abs(found.value) < few / 3
-    assert found.error is not None
-    assert found.error < few / 3
+    infinite = extrapolated_distance(generated, reference)
+    assert abs(infinite.value) < few / 3
+    assert infinite.error is not None
+    assert infinite.error < few / 3
     shifted = extrapolated_distance(generated + 0.5, reference)
     assert shifted.value == pytest.approx(20 * 0.25, rel=0.05)

@@ -18,16 +18,15 @@ def test_is_the_mean_over_pairs() -> None:
 
     within = [sum(kernel(s[i], s[j]) for i in range(5) for j in range(5) if i != j) / 20 for s in (a, b)]
     between = sum(kernel(x, y) for x in a for y in b) / 25
-    found = kernel_distance(a, b, subset_size=5, subsets=3)
-    assert found.value == pytest.approx(sum(within) - 2 * between, rel=1e-10)
-    assert found.spread == pytest.approx(0, abs=1e-10)  # every subset is the whole
+    distance = kernel_distance(a, b, subset_size=5, subsets=3)
+    assert distance.value == pytest.approx(sum(within) - 2 * between, rel=1e-10)
+    assert distance.spread == pytest.approx(0, abs=1e-10)  # every subset is the whole
 
 
 def test_is_unbiased() -> None:
-    found = [
-        kernel_distance(draw(60, seed), draw(60, 1000 + seed), subset_size=60, subsets=1).value for seed in range(200)
-    ]
-    values = torch.tensor(found)
+    values = torch.tensor(
+        [kernel_distance(draw(60, seed), draw(60, 1000 + seed), subset_size=60, subsets=1).value for seed in range(200)]
+    )
     assert abs(float(values.mean())) < 3 * float(values.std()) / 200**0.5
 
 

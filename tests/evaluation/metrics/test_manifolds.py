@@ -25,10 +25,10 @@ def test_which_set_is_which() -> None:
     """Precision is about the generated images: a single good one again and again is precise, and reaches little."""
     real = draw(200, 0)
     generated = real[:1] + 0.01 * draw(50, 1)
-    found = manifolds(generated=generated, real=real)
-    assert found.means()["precision"] == 1
-    assert found.means()["recall"] < 0.05
-    assert (len(found.is_real_like), len(found.is_reached), len(found.is_covered)) == (50, 200, 200)
+    answers = manifolds(generated=generated, real=real)
+    assert answers.means()["precision"] == 1
+    assert answers.means()["recall"] < 0.05
+    assert (len(answers.is_real_like), len(answers.is_reached), len(answers.is_covered)) == (50, 200, 200)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1024, 8192), (7, 11), (3, 2)])
@@ -42,11 +42,11 @@ def test_equals_the_definitions_whatever_the_blocks(monkeypatch: pytest.MonkeyPa
         distances = torch.cdist(points.double(), points.double())
         return distances.fill_diagonal_(torch.inf).kthvalue(k, dim=1).values
 
-    found = manifolds(generated=generated, real=real)
-    assert torch.equal(found.is_real_like, (between <= ball(real, 3)).any(dim=1))
-    assert torch.equal(found.is_reached, (between <= ball(generated, 3)[:, None]).any(dim=0))
+    answers = manifolds(generated=generated, real=real)
+    assert torch.equal(answers.is_real_like, (between <= ball(real, 3)).any(dim=1))
+    assert torch.equal(answers.is_reached, (between <= ball(generated, 3)[:, None]).any(dim=0))
     within = between <= ball(real, 5)
-    assert torch.equal(found.is_covered, within.any(dim=0))
-    torch.testing.assert_close(found.density, within.sum(dim=1) / 5)
+    assert torch.equal(answers.is_covered, within.any(dim=0))
+    torch.testing.assert_close(answers.density, within.sum(dim=1) / 5)
     nearest = between.min(dim=1)
-    assert torch.equal(found.is_authentic, nearest.values > ball(real, 1)[nearest.indices])
+    assert torch.equal(answers.is_authentic, nearest.values > ball(real, 1)[nearest.indices])

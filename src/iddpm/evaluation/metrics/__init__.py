@@ -1,1 +1,1 @@
-"""Scores of features, a file each. Nothing here knows a model."""
+"""Scores of images, a file each, worked out from features. Nothing here knows a model."""

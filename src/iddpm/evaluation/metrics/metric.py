@@ -1,4 +1,4 @@
-"""A score of images: what it is worked out from, and what it gives."""
+"""The abstract class of scores of images, what they are worked out from, and what they give."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class QualityScore:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """What a network saw in a set of images.
+    """The features of a set of images, as far as they were kept.
 
     moments:   mean and covariance of the features.
     features:  `[n, d]`, or None if only their moments were kept.
