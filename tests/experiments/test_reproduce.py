@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 
 from iddpm.cli.arguments import parse
@@ -21,66 +19,19 @@ from iddpm.cli.train_words import changed_flags
 from iddpm.cli.work import reproduce
 from iddpm.config import Config, DataConfig
 from iddpm.experiments.data import fingerprint, opened
-from iddpm.experiments.diffusion_run import DiffusionRun
-from iddpm.experiments.experiment import Cell, Experiment, Measured, Outcome, over_seeds
-from iddpm.experiments.measures import Bits
 from iddpm.experiments.paper import bound_by_step
-from iddpm.experiments.scales import Scale, scale_of, varied
-from iddpm.experiments.verdicts import lower
+from iddpm.experiments.scales import scale_of, varied
 from iddpm.names import EXPERIMENTS, SCALES
 from iddpm.registry import Registry, Row
 
 from .small import minuscule
 
 
-class LearningRate(Experiment):
-    """Twice the learning rate."""
-
-    title = "Learning rates"
-    paper = "Section 5"
-
-    def cells(self, scale: Scale, seeds: int) -> list[Cell]:
-        return [
-            Cell(
-                {"rate": rate, "seed": seed},
-                DiffusionRun(varied(scale.base, learning_rate=rate, seed=seed)),
-                (Bits("bits", scale.items, scale.error),),
-            )
-            for seed in range(seeds)
-            for rate in (1e-3, 2e-3)
-        ]
-
-    def conclude(self, scale: Scale, measured: list[Measured]) -> Outcome:
-        slow, fast = (over_seeds(measured, "bits", "bits", rate=rate) for rate in (1e-3, 2e-3))
-        return Outcome([], [lower("twice the rate is better", fast, slow)], Figure())
-
-
 @pytest.fixture
 def small() -> Iterator[None]:
     SCALES.register("minuscule", minuscule)
-    EXPERIMENTS.register("learning-rate", LearningRate, "twice the learning rate")
     yield
     SCALES.unregister("minuscule")
-    EXPERIMENTS.unregister("learning-rate")
-
-
-def test_an_experiment_from_outside_runs(small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["reproduce", "learning-rate", "--scale", "minuscule", "--runs", str(tmp_path), "--jobs", "1", "--json"]
-    assert main([*words, "--seeds", "1"]) == 0
-    said = capsys.readouterr()
-    outcome = json.loads(said.out)
-    assert outcome["findings"][0]["claim"] == "twice the rate is better"
-    assert outcome["findings"][0]["verdict"] == "undecided"
-    assert outcome["page"] == str(tmp_path / "learning-rate-minuscule.md")
-    text = Path(outcome["page"]).read_text()
-    assert "iddpm reproduce learning-rate --scale minuscule --seeds 1\n" in text
-    assert "## Compute of one run" in text
-    assert "2 runs, 0 of them measured already" in said.err
-    assert main([*words, "--seeds", "1"]) == 0
-    assert "2 runs, 2 of them measured already" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["reproduce", "--help"])
-    assert "learning-rate: twice the learning rate" in capsys.readouterr().out
 
 
 def test_helpers_work_and_conclude_nothing(

@@ -15,6 +15,7 @@ from iddpm import names
 from iddpm.cli.main import main
 from iddpm.registry import Registry
 from tests.cli.test_journeys import TINY_FLAGS
+from tests.experiments.small import minuscule
 
 FOLDER = Path(__file__).parent
 MEMBERS = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("test_", "__")))
@@ -115,6 +116,21 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, _ = journey(capsys, tmp_path)
     assert int(told(capsys, "weigh", str(run))) > 1000
     assert main(["weigh", str(tmp_path / "nothing")]) == 2
+
+
+def test_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names.SCALES.register("minuscule", minuscule)
+    words = ["learning-rate", "--scale", "minuscule", "--runs", str(tmp_path), "--jobs", "1", "--seeds", "2", "--json"]
+    outcome = json.loads(told(capsys, "reproduce", *words))
+    assert outcome["findings"][0]["claim"] == "twice the learning rate is better"
+    page = Path(outcome["page"])
+    assert page == tmp_path / "learning-rate-minuscule.md"
+    assert "iddpm reproduce learning-rate --scale minuscule --seeds 2\n" in page.read_text()
+    assert "## Compute of one run" in page.read_text()
+    assert page.with_suffix(".png").exists()
+    assert main(["reproduce", *words]) == 0
+    assert "4 runs, 4 of them measured already" in capsys.readouterr().err
+    assert "learning-rate: twice the learning rate" in helped(capsys, "reproduce")
 
 
 def configuration(folder: Path, **data: object) -> str:
