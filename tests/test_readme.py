@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import iddpm
+import iddpm.names
 from iddpm.names import COMMANDS
 from iddpm.presets import PRESETS
+from iddpm.registry import Registry
 from tests.training.tiny import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -20,6 +23,11 @@ WRITTEN = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.m
     page for page in (ROOT / "docs").rglob("*.md") if RESULTS not in page.as_posix()
 )
 PAGES = [*WRITTEN, *sorted((ROOT / RESULTS).glob("*.md"))]
+EXAMPLES = [
+    ROOT / "README.md",
+    *(page for page in (ROOT / "docs/guide").glob("*.md") if "```python" in page.read_text()),
+]
+"""The pages whose Python runs here; tests/extending runs that of the architecture."""
 MEASURED = re.compile(r"-?\d[\d,]*(?:\.\d+)? ± \d+(?:\.\d+)?")
 LONGEST_README = 120
 LONGEST_SENTENCE = 36
@@ -51,17 +59,17 @@ def unsupported(text: str, page: Path) -> list[str]:
     ]
 
 
-def test_the_python_example_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert 'iddpm.preset("digits")' in code
+@pytest.mark.slow
+@pytest.mark.parametrize("page", EXAMPLES, ids=name_of)
+def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names = {"tiny_configuration": tiny()}
-    code = code.replace('iddpm.preset("digits")', "tiny_configuration").replace("steps=50", "steps=5")
-    exec(code, names)
-    assert (tmp_path / "digits.png").is_file()
-    assert "bits/dim" in capsys.readouterr().out
+    if '"runs/digits"' in page.read_text() and "iddpm.train" not in page.read_text():
+        iddpm.train(tiny(), iddpm.open_source(tiny().data), "runs/digits")
+    monkeypatch.setattr(iddpm, "preset", lambda name: {"digits": tiny()}[name], raising=False)
+    names: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
+        exec(code.replace("steps=50", "steps=5").replace("300", "100"), names)
+    assert page.name != "README.md" or (tmp_path / "digits.png").is_file()
 
 
 def test_commands_and_presets_exist() -> None:
@@ -129,6 +137,12 @@ def test_architecture_names_every_room() -> None:
     rooms = {f"{path.parent.name}/" for path in package.rglob("__init__.py") if path.parent != package}
     modules = {path.name for path in package.glob("*.py") if path.name != "__main__.py"}
     assert {name for name in rooms | modules if name not in tree} == set()
+
+
+def test_architecture_says_how_to_add_to_every_registry() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    registries = {name for name, value in vars(iddpm.names).items() if isinstance(value, Registry)}
+    assert {name for name in registries if f"`{name}`" not in text} == set()
 
 
 def test_decisions_are_all_in_their_index() -> None:
