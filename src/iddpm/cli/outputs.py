@@ -1,4 +1,4 @@
-"""Where samples go: a grid, a folder of files, or an npz file. Each is there whole, or not at all."""
+"""Places for samples: a grid, a folder of files, or an npz file. Each is there whole, or not at all."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from iddpm.config import DatasetSpec
 from iddpm.data.scaling import Levels, scale
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 
 Indices = NDArray[np.integer[Any]]
 
@@ -124,7 +124,9 @@ def split(dataset: Dataset, share: float, left_out: tuple[str, ...] = ()) -> Spl
     count = len(dataset)
     held_out = max(1, round(count * share)) if share > 0 else 0
     if count - held_out < 1:
-        raise UserError(f"data: {count} item(s) cannot be split into training and held-out data; add some")
+        what = f"{count} item(s) cannot be split into training and held-out data"
+        way = ("add some, or use ", Setting("data.validation", 0))
+        raise UserError(what, field="data.validation", value=share, way=way)
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
     validation = Rows(dataset, np.sort(order[:held_out])) if held_out else None
     return Splits(Rows(dataset, np.sort(order[held_out:])), validation, left_out)

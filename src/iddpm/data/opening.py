@@ -1,4 +1,4 @@
-"""From `data.source` to the data, and whether it is what the configuration says."""
+"""The way from `data.source` to the data, and checks that it is what the configuration says."""
 
 from __future__ import annotations
 

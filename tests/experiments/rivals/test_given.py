@@ -36,7 +36,7 @@ def test_other_samples_are_another_subject(tmp_path: Path) -> None:
     [
         (lambda folder: images(folder / "a.npz", 300, side=16), "has images of 16x16x1, and the data of 8x8x1"),
         (lambda folder: images(folder / "a.npz", 99), "has 99 images, and scores need 100"),
-        (lambda folder: str(folder / "a.tar"), "is no folder, zip or npz file"),
+        (lambda folder: str(folder / "a.tar"), "is not known"),
         (lambda folder: str(folder / "none.npz"), "none.npz"),
     ],
 )

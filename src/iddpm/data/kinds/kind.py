@@ -1,4 +1,4 @@
-"""What a kind of data is."""
+"""The abstract class of kinds of data, and the kind of a dataset."""
 
 from __future__ import annotations
 

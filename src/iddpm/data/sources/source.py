@@ -1,4 +1,4 @@
-"""What a source is."""
+"""The abstract class of sources of data."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 from iddpm.config import DataConfig
 from iddpm.data import Dataset, open_source
 from iddpm.data.dataset import Rows, Splits
+from iddpm.data.opening import heeded
 from iddpm.errors import UserError
 from iddpm.evaluation.images import images_of_data, in_levels
 from iddpm.evaluation.scores import FEWEST
@@ -55,12 +56,8 @@ class GivenSamples(Subject):
 
 @cache
 def _read(path: str, channels: int) -> Splits:
-    kind = "folder" if Path(path).is_dir() else Path(path).suffix.removeprefix(".")
-    if kind not in ("folder", "zip", "npz"):
-        raise UserError(f"{path} is no folder, zip or npz file", field="samples", way="give one of those")
-    as_channels = channels if channels in (1, 3) and kind != "npz" else None
     try:
-        return open_source(DataConfig(source=f"{kind}:{path}", validation=0.0, channels=as_channels))
+        return open_source(heeded(DataConfig(source=path, validation=0.0, channels=channels)))
     except UserError as error:
         raise UserError(error.what, field="samples", way=ALIKE) from None
 
