@@ -301,8 +301,7 @@ def test_an_interrupted_sampling_leaves_nothing(run: str, tmp_path: Path, monkey
         raise KeyboardInterrupt
 
     for out in ("a.npz", "a.png", "folder"):
-        for kind in (iddpm.cli.outputs.Npz, iddpm.cli.outputs.Grid, iddpm.cli.outputs.Folder):
-            monkeypatch.setattr(kind, "put", interrupt)
+        monkeypatch.setattr(iddpm.cli.outputs, "quantize", interrupt)
         assert main(["sample", run, "--count", "2", "--steps", "2", "--out", str(tmp_path / out)]) == 130
     assert not [path for path in tmp_path.iterdir() if path.name != "cache"]
 

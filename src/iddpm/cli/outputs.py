@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import itertools
 import zipfile
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,97 +19,64 @@ from iddpm.errors import UserError
 from iddpm.files import check_place, replacing
 from iddpm.pictures import grid
 
-
-class Writer(ABC):
-    """A place for samples `[batch, channels, *size]` in [-1, 1], which come a batch after another.
-
-    classes: the label of each sample, for a class-conditional model.
-    """
-
-    def __init__(self, place: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> None:
-        self.place = place
-        self.spec = spec
-        self.count = count
-        self.classes = classes
-
-    def write(self, batch: Tensor) -> None:
-        """Write the next samples, rounded to the data's levels."""
-        self.put(quantize(batch, self.spec.levels))
-
-    @abstractmethod
-    def put(self, items: Levels) -> None:
-        """Write the next grey levels."""
-
-    def close(self) -> None:
-        """Finish: all samples have been written."""
+Classes = Sequence[int] | None
+"""The label of each sample, for a class-conditional model."""
 
 
-class Grid(Writer):
-    """One PNG of all samples."""
-
-    def __init__(self, place: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> None:
-        super().__init__(place, spec, count, classes)
-        self._items: list[Levels] = []
-
-    def put(self, items: Levels) -> None:
-        self._items.append(items)
-
-    def close(self) -> None:
-        grid(np.concatenate(self._items), self.spec).save(self.place, format="PNG")
+@contextmanager
+def write_grid(place: Path, spec: DatasetSpec, count: int, classes: Classes) -> Iterator[Callable[[Levels], None]]:
+    """Write one PNG of all samples."""
+    items: list[Levels] = []
+    yield items.append
+    grid(np.concatenate(items), spec).save(place, format="PNG")
 
 
-class Folder(Writer):
-    """A file a sample, called by its number, or by CLASS_NUMBER: a folder that can be trained on again."""
+@contextmanager
+def write_folder(place: Path, spec: DatasetSpec, count: int, classes: Classes) -> Iterator[Callable[[Levels], None]]:
+    """Write a file a sample, called by its number, or by CLASS_NUMBER: a folder that can be trained on again."""
+    kind = kind_of(spec)
+    prefixes = ("" if classes is None else f"{spec.class_names[label].replace('_', '-')}_" for label in classes or ())
+    names = (f"{next(prefixes, '')}{i:06d}{kind.endings[0]}" for i in itertools.count())
+    place.mkdir()
 
-    def __init__(self, place: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> None:
-        super().__init__(place, spec, count, classes)
-        self._written = 0
-        place.mkdir()
+    def put(items: Levels) -> None:
+        for item, name in zip(items, names, strict=False):
+            kind.write(place / name, item, spec.levels)
 
-    def put(self, items: Levels) -> None:
-        kind = kind_of(self.spec)
-        for i, item in enumerate(items, self._written):
-            prefix = "" if self.classes is None else f"{self.spec.class_names[self.classes[i]].replace('_', '-')}_"
-            kind.write(self.place / f"{prefix}{i:06d}{kind.endings[0]}", item, self.spec.levels)
-        self._written += len(items)
-
-
-class Npz(Writer):
-    """An archive of arr_0, grey levels `[count, *size, channels]`, and for a class-conditional model arr_1, labels."""
-
-    def __init__(self, place: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> None:
-        super().__init__(place, spec, count, classes)
-        self._archive = zipfile.ZipFile(place, "w", zipfile.ZIP_STORED, allowZip64=True)
-        self._member = self._archive.open("arr_0.npy", "w", force_zip64=True)
-        dtype = np.dtype(np.uint8 if spec.levels <= 256 else np.uint16)
-        header = {
-            "descr": np.lib.format.dtype_to_descr(dtype),
-            "fortran_order": False,
-            "shape": (count, *spec.size, spec.channels),
-        }
-        np.lib.format.write_array_header_1_0(self._member, header)
-
-    def put(self, items: Levels) -> None:
-        self._member.write(np.ascontiguousarray(np.moveaxis(items, 1, -1)).tobytes())
-
-    def close(self) -> None:
-        self._member.close()
-        if self.classes is not None:
-            with self._archive.open("arr_1.npy", "w") as member:
-                np.lib.format.write_array(member, np.array(self.classes, dtype=np.int64))
-        self._archive.close()
+    yield put
 
 
-WRITERS: dict[str, type[Writer]] = {".png": Grid, ".npz": Npz, "": Folder}
+@contextmanager
+def write_npz(place: Path, spec: DatasetSpec, count: int, classes: Classes) -> Iterator[Callable[[Levels], None]]:
+    """Write an archive of arr_0, grey levels `[count, *size, channels]`, and of arr_1, the labels if there are any."""
+    dtype = np.dtype(np.uint8 if spec.levels <= 256 else np.uint16)
+    shape = (count, *spec.size, spec.channels)
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        with archive.open("arr_0.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, header)
+
+            def put(items: Levels) -> None:
+                member.write(np.ascontiguousarray(np.moveaxis(items, 1, -1)).tobytes())
+
+            yield put
+        if classes is not None:
+            with archive.open("arr_1.npy", "w") as member:
+                np.lib.format.write_array(member, np.array(classes, dtype=np.int64))
 
 
-def check_out(out: Path, spec: DatasetSpec) -> type[Writer]:
+Writer = Callable[[Path, DatasetSpec, int, Classes], AbstractContextManager[Callable[[Levels], None]]]
+"""(place, spec, count, classes) -> a context that gives the function that writes the next grey levels."""
+WRITERS: dict[str, Writer] = {".png": write_grid, ".npz": write_npz, "": write_folder}
+
+
+def check_out(out: Path, spec: DatasetSpec) -> Writer:
     """Return the writer for `out`, chosen by its name; UserError for a bad place: to be asked before any work."""
     writer = WRITERS.get(out.suffix.lower())
     if writer is None:
         way = "use NAME.png, NAME.npz, or a folder's name"
         raise UserError(f'"{out.suffix}" is not written', field="out", way=way)
-    if writer is Folder:
+    if writer is write_folder:
         _check_folder(out, spec)
     elif out.is_dir():
         raise UserError(f"{out} is a folder", field="out", way="choose another name")
@@ -132,15 +98,15 @@ def _check_folder(out: Path, spec: DatasetSpec) -> None:
 
 
 @contextmanager
-def open_writer(out: Path, spec: DatasetSpec, count: int, classes: Sequence[int] | None) -> Iterator[Writer]:
-    """Open a writer for `out`; on any error nothing of it is left. UserError for a bad place."""
-    kind = check_out(out, spec)
+def open_writer(out: Path, spec: DatasetSpec, count: int, classes: Classes) -> Iterator[Callable[[Tensor], None]]:
+    """Open `out` for samples `[batch, channels, *size]` in [-1, 1], a batch after another, rounded to its levels.
+
+    On any error nothing of it is left. UserError for a bad place.
+    """
+    writer = check_out(out, spec)
     try:
         with replacing(out) as beside:
-            writer = kind(beside, spec, count, classes)
-            yield writer
-            writer.close()
-            if kind is Folder and out.is_dir():
-                shutil.rmtree(out)
+            with writer(beside, spec, count, classes) as put:
+                yield lambda batch: put(quantize(batch, spec.levels))
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror or error})", field="out") from None

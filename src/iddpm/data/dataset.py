@@ -124,9 +124,9 @@ def split(dataset: Dataset, share: float, left_out: tuple[str, ...] = ()) -> Spl
     count = len(dataset)
     held_out = max(1, round(count * share)) if share > 0 else 0
     if count - held_out < 1:
-        what = f"{count} item(s) cannot be split into training and held-out data"
+        reason = f"{count} item(s) cannot be split into training and held-out data"
         way = ("add some, or use ", Setting("data.validation", 0))
-        raise UserError(what, field="data.validation", value=share, way=way)
+        raise UserError(reason, field="data.validation", value=share, way=way)
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
     validation = Rows(dataset, np.sort(order[:held_out])) if held_out else None
     return Splits(Rows(dataset, np.sort(order[held_out:])), validation, left_out)

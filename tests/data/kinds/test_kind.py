@@ -59,9 +59,9 @@ def test_a_kind_from_outside_is_shown_written_and_read(tmp_path: Path) -> None:
     spec = DatasetSpec(channels=1, size=(8, 8), levels=3, kind="boards")
     boards = np.random.default_rng(0).integers(0, 3, (4, 1, 8, 8)).astype(np.uint8)
     assert grid(boards, spec).mode == "RGB"  # only Boards shows one channel in colour
-    with open_writer(tmp_path / "boards", spec, 4, None) as writer:
-        writer.write(scale(boards[:2], 3))
-        writer.write(scale(boards[2:], 3))
+    with open_writer(tmp_path / "boards", spec, 4, None) as write:
+        write(scale(boards[:2], 3))
+        write(scale(boards[2:], 3))
     assert sorted(path.name for path in (tmp_path / "boards").iterdir()) == [f"{i:06d}.board" for i in range(4)]
     splits = opened(f"folder:{tmp_path}/boards", validation=0.0)
     assert splits.spec == spec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from iddpm.cli.commands.sample import SampleArguments
-from iddpm.cli.outputs import Writer, check_out, open_writer
+from iddpm.cli.outputs import check_out, open_writer
 from iddpm.cli.progress import show
 from iddpm.cli.work.chain import accelerate, load_model, sampler_options
 from iddpm.data import Dataset
@@ -32,8 +32,8 @@ def draw(arguments: SampleArguments) -> int:
     timesteps = model.diffusion.strided(options.steps).schedule.timesteps.tolist()
     batches = sample_batches(model, count, options, seed=arguments.seed, given=given, batch_size=size)
     accelerate(model, arguments, calls=-(-count // size) * len(timesteps))
-    with open_writer(out, model.spec, count, _labels(model, given, count)) as writer:
-        show(_write(batches, writer))
+    with open_writer(out, model.spec, count, _labels(model, given, count)) as write:
+        show(_write(batches, write))
     result = {
         "out": arguments.out,
         "count": count,
@@ -49,9 +49,9 @@ def draw(arguments: SampleArguments) -> int:
     return 0
 
 
-def _write(batches: Iterator[Work[Tensor]], writer: Writer) -> Work[None]:
+def _write(batches: Iterator[Work[Tensor]], write: Callable[[Tensor], None]) -> Work[None]:
     for batch in batches:
-        writer.write((yield from batch))
+        write((yield from batch))
 
 
 def _given(model: Model, arguments: SampleArguments) -> dict[str, Any]:
