@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import tokenize
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from iddpm.config import DataConfig
+from iddpm.data import open_source
 from iddpm.errors import UserError
-from iddpm.files import array_names, locked, read_arrays, replacing
+from iddpm.files import NOT_SUCH_ARRAYS, array_names, locked, read_arrays, replacing
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
@@ -109,3 +113,25 @@ def test_any_damaged_byte_is_refused_or_harmless(tmp_path: Path) -> None:
         else:
             assert all(np.array_equal(array, expected[name]) for name, array in arrays.items())
     assert refused > 0.7 * len(data)
+
+
+@pytest.mark.parametrize(
+    ("place", "byte", "kind"),
+    [
+        (0, 0, ValueError),
+        (8, 1, tokenize.TokenError),
+        (21, 44, SyntaxError),
+        (26, 66, TypeError),
+        (63, 45, OverflowError),
+    ],
+)
+def test_damaged_headers_are_such_errors(tmp_path: Path, place: int, byte: int, kind: type[Exception]) -> None:
+    """numpy parses a header as Python, so that a damaged one raises whatever its parser does."""
+    path = tmp_path / "array.npy"
+    np.save(path, np.arange(300, dtype=np.uint8).reshape(3, 100))
+    path.write_bytes(changed(path.read_bytes(), (place, byte)))
+    with warnings.catch_warnings(action="ignore"), pytest.raises(NOT_SUCH_ARRAYS) as caught:
+        np.load(path, mmap_mode="r", allow_pickle=False)
+    assert type(caught.value) is kind
+    with warnings.catch_warnings(action="ignore"), pytest.raises(UserError, match="or it is damaged"):
+        open_source(DataConfig(source=f"npy:{path}", validation=0.0))

@@ -28,11 +28,14 @@ def cache_folder() -> Path:
 
 
 NOT_SUCH_ARRAYS = (
-    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError),
+    *(OSError, ValueError, EOFError),
     *(zipfile.BadZipFile, zlib.error, RuntimeError),  # RuntimeError: said to be encrypted, or packed in another way
-    *(SyntaxError, tokenize.TokenError),  # of numpy's headers
+    *(SyntaxError, tokenize.TokenError, TypeError, OverflowError),  # of numpy's parser of headers
 )
-"""What reading an npz file raises that is missing, damaged, or holds other things than were looked for."""
+"""The errors of numpy and zipfile for a file of arrays that is missing, damaged or something else.
+
+Have them around the reading alone: an error of ours must not be told as damage.
+"""
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
@@ -57,12 +60,11 @@ def array_names(path: Path) -> set[str]:
 
 @contextmanager
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip file; what zipfile raises for damaged bytes becomes a ValueError."""
+    """Open a zip file; an error of reading it becomes a ValueError."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        # RuntimeError: a damaged flag says that a member is encrypted, or needs another version
+    except NOT_SUCH_ARRAYS as error:
         raise ValueError(str(error) or "it ends too soon") from None
 
 

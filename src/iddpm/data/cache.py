@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iddpm.data.scaling import Levels
-from iddpm.files import cache_folder
+from iddpm.files import NOT_SUCH_ARRAYS, cache_folder
 from iddpm.progress import Work
 
 CACHE_VERSION = 1
@@ -48,7 +48,7 @@ def _load(folder: Path, fingerprint: str) -> tuple[Levels, Labels, Notes] | None
         items = np.load(folder / "items.npy", mmap_mode="r", allow_pickle=False)
         labels_file = folder / "labels.npy"
         labels = np.load(labels_file, allow_pickle=False) if labels_file.exists() else None
-    except (OSError, ValueError, KeyError):  # missing or damaged: as good as not there
+    except (*NOT_SUCH_ARRAYS, KeyError):  # missing or damaged: as good as not there
         return None
     return items, labels, description["notes"]
 

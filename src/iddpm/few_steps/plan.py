@@ -182,7 +182,7 @@ class StoredPlan:
                 return found
         except UserError:
             raise
-        except NOT_SUCH_ARRAYS:  # what numpy says of it would mislead
+        except (*NOT_SUCH_ARRAYS, KeyError):  # what numpy says of it would mislead
             reason = "there is no plan" if not path.exists() else "it is damaged, or something else"
             raise UserError(f"plan: {path}: {reason}; make one with iddpm plan {place_of(path)}") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from iddpm.data.dataset import ArrayDataset, Splits, split
 from iddpm.data.scaling import Levels
 from iddpm.data.sources.source import Source
 from iddpm.errors import Setting, UserError
+from iddpm.files import NOT_SUCH_ARRAYS
 from iddpm.progress import Work, ready
 
 MOST_CLASSES = 100_000
@@ -33,7 +33,7 @@ def read(path: Path, load: Callable[[], Any]) -> Any:
     """Return what `load` reads of a file of arrays; UserError if it is none."""
     try:
         return load()
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except NOT_SUCH_ARRAYS as error:
         is_objects = any(word in str(error).lower() for word in ("pickle", "objects"))
         reason = "holds Python objects, which are not loaded" if is_objects else "is no array file"
         way = "save plain integers with numpy"
