@@ -1,4 +1,4 @@
-"""From words on the command line to typed values, and from mistakes to one line that names the command's own flags."""
+"""Words on the command line as typed values, and mistakes as one line that names the command's own flags."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from iddpm.registry import OneOf
 
 Arguments = TypeVar("Arguments")
 TYPES = ConstructorRegistry()
-"""How the fields of arguments are read, where tyro's own ways do not do."""
+"""The ways to read fields of arguments that tyro does not have."""
 
 
 @contextmanager
@@ -86,9 +86,10 @@ def flags(kind: Any, prefix: str = "") -> dict[str, str]:
     return table
 
 
-def not_default(arguments: Any) -> dict[str, Any]:
-    """Return those fields of a dataclass that a user has set to something else."""
-    values = {field.name: (getattr(arguments, field.name), field.default) for field in dataclasses.fields(arguments)}
+def not_default(arguments: Any, kind: Any = None) -> dict[str, Any]:
+    """Return those fields of a dataclass, or of its base `kind`, that a user has set to something else."""
+    fields = dataclasses.fields(kind or arguments)
+    values = {field.name: (getattr(arguments, field.name), field.default) for field in fields}
     return {name: value for name, (value, default) in values.items() if value != default}
 
 

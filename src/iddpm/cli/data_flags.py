@@ -1,4 +1,4 @@
-"""Opening data for a command: with progress, and a line for what was left out."""
+"""The data that a user names, and how it is read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from iddpm.cli.arguments import not_default, settings_as
-from iddpm.cli.progress import ProgressStages, say
+from iddpm.cli.progress import say, show
 from iddpm.config import DataConfig, mistake
 from iddpm.errors import Setting, UserError
-from iddpm.progress import finish
 
 if TYPE_CHECKING:
     from iddpm.config import DatasetSpec
@@ -23,11 +22,10 @@ Split = Literal["train", "validation", "all"]
 
 
 def open_with_progress(config: DataConfig) -> Splits:
-    """See `open_source`."""
+    """Open data with its progress on stderr, and a line for each of the first files that were left out."""
     from iddpm.data import opening
 
-    with ProgressStages() as stages:
-        splits = finish(opening(config), lambda progress: stages.update(progress.what, progress.done, progress.total))
+    splits = show(opening(config))
     for line in splits.left_out[:MOST_LINES]:
         say(f"left out: {line}")
     if len(splits.left_out) > MOST_LINES:
@@ -45,12 +43,12 @@ class NamedData:
 
 
 def is_run(name: str) -> bool:
-    """Whether a run lies there."""
+    """Return whether a run lies there."""
     return (Path(name) / "config.json").is_file()
 
 
 def is_model(name: str) -> bool:
-    """Whether this names a model: a run, a checkpoint of one, or a file of weights."""
+    """Return whether this names a model: a run, a checkpoint of one, or a file of weights."""
     path = Path(name)
     return (
         is_run(name)
@@ -61,7 +59,7 @@ def is_model(name: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingArguments:
-    """How images are read, wherever files leave that open."""
+    """The way images are read, wherever files leave that open."""
 
     size: int | tuple[int, ...] | None = None
     """Pixels that images in folders and zips are resized and centre-cropped to: a side, or height and width. None keeps
@@ -73,9 +71,9 @@ class ReadingArguments:
     skip_broken: bool = False
     """Go on without images that cannot be read or are too small."""
     levels: int | None = None
-    """How many values the entries of arrays (npz, npy) can take. None means 256; images always have 256."""
+    """Number of values that the entries of arrays (npz, npy) can take. None means 256; images always have 256."""
     dimensions: Literal[1, 2, 3] = 2
-    """Of an item in an array: 1 for sounds, 2 for images, 3 for volumes."""
+    """Dimensions of an item in an array: 1 for sounds, 2 for images, 3 for volumes."""
     channels_first: bool = False
     """Arrays are [items, channels, ...] rather than [items, ..., channels]."""
 
@@ -83,7 +81,7 @@ class ReadingArguments:
 def open_named(
     name: str, field: str, reading: ReadingArguments, split: Split | None = None, like: DatasetSpec | None = None
 ) -> NamedData:
-    """Data by the name of a preset, a source such as folder:PATH, the path of such a thing, or a run (its own data).
+    """Return the data of a preset, a source such as folder:PATH, the path of such a thing, or a run (its own data).
 
     split: None takes the training part of what a preset or a run was made for, and everything of other sources.
     like: what arrays should be, where `reading` does not say. UserError names `field`.
@@ -91,7 +89,7 @@ def open_named(
     from iddpm.data.opening import heeded, heeds
 
     config, own = _config(name, field)
-    changes: dict[str, Any] = not_default(reading)
+    changes: dict[str, Any] = not_default(reading, ReadingArguments)
     if split == "all" or (split is None and not own):
         changes["validation"] = 0.0
     if like is not None:
@@ -118,7 +116,7 @@ def check_named(name: str, field: str) -> None:
 
 
 def _config(name: str, field: str) -> tuple[DataConfig, bool]:
-    """Its configuration, and whether that is a preset's or a run's own."""
+    """Return its configuration, and whether that is a preset's or a run's own."""
     from iddpm.presets import PRESETS, preset
 
     if is_run(name):

@@ -20,7 +20,7 @@ SECONDS_BETWEEN_NOTES = 0.25
 
 
 class ProgressLine:
-    """How far some work is. `update` as often as you like; it prints now and then."""
+    """A bar or lines about how far some work is. `update` as often as you like; it prints now and then."""
 
     def __init__(self, what: str, count: int, done: int = 0) -> None:
         self._what = what
@@ -48,7 +48,7 @@ class ProgressLine:
             self._bar.stop()
 
     def update(self, done: int, notes: Callable[[], str] = str) -> None:
-        """`done` of the count are done; what `notes` gives is shown beside it, and asked for only when it is shown."""
+        """Show that `done` of the count are done, with `notes` beside it, which are made only when they are shown."""
         now = time.monotonic()
         if done > self._counted:
             self._counted, self._counted_at = done, now
@@ -65,7 +65,7 @@ class ProgressLine:
             )
 
     def _left(self, now: float) -> str:
-        """The time that is left, at the pace until the count last rose: it falls while the next one is under way."""
+        """Return the time left at the pace until the count last rose: it falls while the next part is under way."""
         done = self._counted - self._begun_at
         if done == 0:  # nobody knows
             return ""
@@ -75,7 +75,7 @@ class ProgressLine:
         return f", {duration(seconds)} left" if seconds >= 1 else ""  # the last one takes longer than those before
 
     def note(self, notes: str) -> None:
-        """Something else is being done; the count stays."""
+        """Show that something else is being done; the count stays."""
         if self._bar:
             self._bar.update(self._task, notes=notes)
         elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
@@ -83,7 +83,7 @@ class ProgressLine:
             print(f"{self._what}: {notes}", file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Print a line of its own."""
         if self._bar:
             self._bar.console.print(line, highlight=False, markup=False)
         else:
@@ -121,7 +121,7 @@ def show(work: Work[T]) -> T:
 
 
 def duration(seconds: float) -> str:
-    """As people say it: 45 s, 3 min 20 s, 2 h 5 min."""
+    """Return a time as people say it: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -133,19 +133,19 @@ def duration(seconds: float) -> str:
 
 
 def counted(count: int, what: str) -> str:
-    """As people say it: 1 item, 2,000 items."""
+    """Return a count as people say it: 1 item, 2,000 items."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def say(line: str) -> None:
-    """A line on stderr."""
+    """Print a line on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 class StopSignal:
-    """Within it, Ctrl-C or SIGTERM once asks for an end when that is well; a second one ends at once.
+    """A context in which Ctrl-C or SIGTERM asks for an end at the next good moment; a second one ends at once.
 
-    what: is done first. cost: what is lost by a second one.
+    what: is done before the end. cost: what a second signal loses.
     """
 
     def __init__(self, what: str, cost: str = "") -> None:
@@ -170,6 +170,6 @@ class StopSignal:
         return self.number != 0
 
     def obey(self) -> None:
-        """KeyboardInterrupt if there was a signal: for work that is between two steps."""
+        """Raise KeyboardInterrupt if there was a signal: for work that is between two steps."""
         if self.number:
             raise KeyboardInterrupt

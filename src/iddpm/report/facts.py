@@ -99,6 +99,7 @@ def _of(model: Model, options: ReportOptions) -> dict[str, Any]:
         "format": FACTS_FORMAT,
         "step": model.step,
         "weights": model.weights,
+        "precision": model.precision,
         "samples": options.samples,
         "judged": options.judged,
         "seed": options.seed,

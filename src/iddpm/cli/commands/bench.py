@@ -18,16 +18,16 @@ from iddpm.presets import PRESETS
 
 @dataclass(frozen=True, kw_only=True)
 class BenchArguments(RunsOn):
-    """What to measure, and how."""
+    """The configuration to measure, and how."""
 
     what: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="PRESET|CONFIG|RUN")]]
     """A preset, a configuration file or a run."""
     batch_size: int | None = None
     """Items at once. None takes what a few seconds allow, at most a training batch."""
     seconds: float = 5.0
-    """How long each kind of work is measured for."""
+    """Time that each kind of work is measured for."""
     precision: Precision = "auto"
-    """What the network computes in: auto as training chooses it."""
+    """Precision of the network: auto as training chooses it."""
 
 
 def run(words: Sequence[str]) -> int:

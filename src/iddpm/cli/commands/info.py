@@ -9,25 +9,24 @@ from typing import Annotated
 import tyro
 
 from iddpm.cli.arguments import parsed
+from iddpm.cli.model_flags import PrintsJSON
 from iddpm.errors import Setting, UserError
 from iddpm.presets import PRESETS
 
 
-@dataclass(frozen=True)
-class InfoArguments:
-    """What to describe."""
+@dataclass(frozen=True, kw_only=True)
+class InfoArguments(PrintsJSON):
+    """The thing to describe."""
 
     model: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="MODEL")]] = None
     """A run, one of its checkpoints, a file of weights, or a configuration file."""
     preset: str | None = None
     """A preset instead."""
-    json: bool = False
-    """Print one JSON object; its "config" is a configuration that iddpm train reads."""
 
 
 def run(words: Sequence[str]) -> int:
     """Describe what was named; return the exit code."""
-    description = "Describe a model, configuration or preset."
+    description = "Describe a model, configuration or preset. The JSON's config is one that iddpm train reads."
     with parsed(InfoArguments, words, command="info", description=description) as arguments:
         if (arguments.model is None) == (arguments.preset is None):
             what = ("info: name a model, or a preset with ", Setting("preset"))

@@ -16,20 +16,20 @@ from iddpm.registry import OneOf
 
 @dataclass(frozen=True, kw_only=True)
 class NllArguments(Chain):
-    """What to score, and how."""
+    """The items to score, and how."""
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A run, one of its checkpoints, or a file of weights."""
     data: str | None = None
     """Another data source than the model's own: folder:PATH, zip:PATH, npz:PATH ... (all of it is scored)."""
     split: Literal["validation", "train"] | None = None
-    """Which part of the model's own data. None takes the held-out part."""
+    """Part of the model's own data. None takes the held-out part."""
     count: int | None = None
     """Score the first so many items. None scores all, each exactly once."""
     error: float | None = None
     """Estimate from few terms, drawn at random, until the 95 % interval is within so many bits/dim: 0.01, say."""
     stride: Annotated[str, OneOf(STRIDES, also=(PLANNED,))] | None = None
-    """Which of the steps. None takes those of iddpm plan where there is a plan, and evenly spaced ones elsewhere."""
+    """Kind of steps. None takes those of iddpm plan where there is a plan, and evenly spaced ones elsewhere."""
     batch_size: int = 128
     """Items scored at once."""
 

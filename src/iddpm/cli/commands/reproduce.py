@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from iddpm.cli.arguments import check_least, parsed, settings_as
+from iddpm.cli.model_flags import PrintsJSON
 from iddpm.errors import Setting, UserError
 from iddpm.files import check_folder
 from iddpm.names import EXPERIMENTS, SCALES
@@ -21,8 +22,8 @@ OWN_NAMES = {"data.source": "data", "data.size": "size", "data.channels": "chann
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReproduceArguments:
-    """Which experiment, how large, and where."""
+class ReproduceArguments(PrintsJSON):
+    """The experiment, its scale, and its place."""
 
     name: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="NAME")]]
     """One of the experiments, or all."""
@@ -39,15 +40,13 @@ class ReproduceArguments:
     samples: tuple[str, ...] = ()
     """coverage: other models' samples to judge beside, each a folder, a zip or an npz file."""
     runs: str = "runs/reproduce"
-    """Where runs and measurements are kept; nothing in there is done twice."""
+    """Folder of runs and measurements; nothing in there is done twice."""
     out: str | None = None
     """A folder for the page, its picture and its numbers. None takes the one of the runs."""
     jobs: int | None = None
     """Runs at once. None takes one a CPU core at the scale tiny, and one at others."""
     print_commands: bool = False
     """Print the command of every training run that is not there yet, for a cluster, and end."""
-    json: bool = False
-    """Print the findings of each experiment as a JSON object on a line."""
 
 
 def run(words: Sequence[str]) -> int:

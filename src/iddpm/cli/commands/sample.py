@@ -16,12 +16,12 @@ from iddpm.names import CONDITIONS
 
 @dataclass(frozen=True, kw_only=True)
 class SampleArguments(Drawing):
-    """What to draw, how, and where to. Every condition adds a field of its name."""
+    """The samples to draw, and their place. Every condition adds a field of its name."""
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A run, one of its checkpoints, or a file of weights."""
     count: int = 64
-    """How many samples."""
+    """Number of samples."""
     out: str = "samples.png"
     """NAME.png is a grid, NAME.npz an array as the authors' scripts write it, any other name a folder of PNGs. Missing
     folders on the way are made."""

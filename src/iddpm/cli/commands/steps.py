@@ -15,7 +15,7 @@ import tyro
 from iddpm import errors
 from iddpm.cli.arguments import check_least, parsed
 from iddpm.cli.data_flags import NamedData, ReadingArguments, is_run, open_named
-from iddpm.cli.feature_flags import Features, network_for, network_of
+from iddpm.cli.feature_flags import FeatureFlags, network_for, network_of
 from iddpm.cli.model_flags import Weights
 from iddpm.cli.progress import ProgressLine, counted, say, show
 from iddpm.errors import UserError
@@ -40,7 +40,7 @@ MOST_REAL = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepsArguments(Weights):
+class StepsArguments(FeatureFlags, Weights):
     """What to try, and how to judge it."""
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
@@ -60,10 +60,6 @@ class StepsArguments(Weights):
     reference: str | None = None
     """A file by iddpm reference, or data: a run, a preset, an npz, a folder or zip, whose pictures are made of the
     size and the channels that the model draws. None takes the training images."""
-    features: Features | None = None
-    """Whose features. None takes classifier for data with classes below 32 pixels, inception for other."""
-    feature_weights: str | None = None
-    """The network's file of weights (dinov2: a folder laid out as torch's hub). None looks in torch's hub."""
     seed: int = 0
     """Of all samples: image i begins with the same noise in every setting."""
     batch_size: int = 128
@@ -165,7 +161,7 @@ def _study(arguments: StepsArguments) -> tuple[Study, list[Setting]]:
         raise UserError([*named, ": there is nothing to try"], way=way)
     plan.plans["model"].check_length(max(counts))
     wanted = _wanted(arguments, settings(plan, counts, whole))
-    data = open_named(arguments.model, "RUN", ReadingArguments(), "train")
+    data = open_named(arguments.model, "model", ReadingArguments(), "train")
     held_out = data.splits.validation
     if held_out is None:
         raise UserError(f"{arguments.model}: its data has no held-out part to score")
@@ -193,11 +189,11 @@ def _reference(arguments: StepsArguments, data: NamedData, spec: DatasetSpec) ->
     if name is not None and is_statistics(Path(name).expanduser()):
         known = Statistics.load(Path(name).expanduser())
         refuse_other_images(trained_on, known.manifest["images"], OTHER_REFERENCE)
-        return network_of(known, arguments.features, arguments.feature_weights, arguments.device), known
+        return network_of(known, arguments, arguments.device), known
     compared = data if name is None else _other_data(name, spec)
     images = images_of_data(compared.dataset, compared.what, count=min(MOST_REAL, len(compared.dataset)))
     refuse_other_images(trained_on, images.images, OTHER_REFERENCE)
-    network = network_for(arguments.features, arguments.feature_weights, arguments.device, compared)
+    network = network_for(arguments, arguments.device, compared)
     return network, show(collect(in_levels(images, spec.levels), network))
 
 
@@ -206,7 +202,7 @@ def _other_data(name: str, spec: DatasetSpec) -> NamedData:
     from iddpm.evaluation.scores import check_count
 
     reading = ReadingArguments() if is_run(name) else ReadingArguments(size=spec.size, channels=spec.channels)
-    named = open_named(name, "--reference", reading, like=spec)
+    named = open_named(name, "reference", reading, like=spec)
     check_count(len(named.dataset), "reference")
     return named
 

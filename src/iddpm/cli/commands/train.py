@@ -35,7 +35,7 @@ class TrainArguments(Config):
 
 
 class Start(NamedTuple):
-    """What a preset, a configuration file or a run gives.
+    """The beginning that a preset, a configuration file or a run gives.
 
     config: what flags change. place: the directory of the run, unless a flag names another. spec: what the data of a
     run is.
