@@ -100,7 +100,7 @@ class Ours(Contestant):
         from iddpm.training.trainer import Trainer
 
         config, spec, _ = self._model(size, batch_size=batch)
-        trainer, window = Trainer(config, spec, DEVICE, tell=_tell), Window(T, DEVICE)
+        trainer, window = Trainer.from_config(config, spec, device=DEVICE, tell=_tell), Window(T, DEVICE)
         x_0 = torch.rand(batch, *size.shape) * 2 - 1
         return lambda: window.add(trainer.optimize(trainer.draw(x_0)))
 

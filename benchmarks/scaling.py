@@ -60,7 +60,7 @@ def measure(settings: dict[str, Any]) -> dict[str, float]:
 
         work(batch)
     else:
-        trainer = Trainer(config, spec)
+        trainer = Trainer.from_config(config, spec)
         data = ArrayDataset(spec, np.zeros((settings["items"], *spec.shape), dtype=np.uint8))
 
         def work(count: int = 5) -> None:

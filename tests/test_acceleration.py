@@ -80,8 +80,8 @@ def test_compiled_training_equals_eager_training(cache: Path, monkeypatch: pytes
     small = {"network": {"channel_multipliers": (1,), "num_res_blocks": 1, "attention_resolutions": ()}}
     rate = {"learning_rate": 1e-4, "warmup_steps": 0}
     messages: list[str] = []
-    eager = Trainer(tiny(**small, training={**rate, "compile": "off"}), splits.spec)
-    compiled = Trainer(tiny(**small, training={**rate, "compile": "on"}), splits.spec, tell=messages.append)
+    eager = Trainer.from_config(tiny(**small, training={**rate, "compile": "off"}), splits.spec)
+    compiled = Trainer.from_config(tiny(**small, training={**rate, "compile": "on"}), splits.spec, tell=messages.append)
     x_0 = torch.linspace(-1, 1, 16 * 64).reshape(16, 1, 8, 8)
     for trainer in (eager, compiled):
         for _ in range(20):

@@ -43,6 +43,7 @@ NAMES = [
     "scale",
     "score",
     "train",
+    "train_events",
 ]
 
 

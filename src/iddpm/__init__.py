@@ -26,6 +26,7 @@ _PUBLIC = {
     "quantize": "data",
     "scale": "data",
     "train": "training",
+    "train_events": "training",
     "Trainer": "training",
     "Model": "model",
     "load": "checkpoints.loading",
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
     from iddpm.sampling import sample
     from iddpm.scoring.budget import estimate
     from iddpm.scoring.whole import LikelihoodScore, score
-    from iddpm.training import Trainer, train
+    from iddpm.training import Trainer, train, train_events
 
 
 def __getattr__(name: str) -> Any:

@@ -228,8 +228,7 @@ def _training(
     # As of a long run: what is measured is the speed once it is under way.
     steps = max(10**6, config.training.steps)
     settings = {"batch_size": batch, "precision": precision, "compile": compile, "steps": steps}
-    training = config.training.model_copy(update=settings)
-    trainer = Trainer(config.model_copy(update={"training": training}), spec, device, tell=tell)
+    trainer = Trainer.from_config(config.with_changes(training=settings), spec, device=device, tell=tell)
     window = Window(config.diffusion.num_timesteps, device)
     x_0 = _data(spec, batch, torch.device("cpu"))
     conditions = _made_up(trainer.model.conditions.values(), spec, batch, torch.device("cpu"))

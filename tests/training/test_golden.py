@@ -37,7 +37,7 @@ def test_five_steps() -> None:
             ema_warmup=False,
         ),
     )
-    trainer = Trainer(config, DatasetSpec(channels=1, size=(8, 8), levels=256))
+    trainer = Trainer.from_config(config, DatasetSpec(channels=1, size=(8, 8), levels=256))
     weights = golden.ruled_network(network, (8, 8)).state_dict()
     trainer.network.load_state_dict(weights)
     trainer.averages.load_state_dicts({facts["ema_rate"]: weights})

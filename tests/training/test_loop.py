@@ -19,12 +19,12 @@ from iddpm.checkpoints.state import TrainingState, load_state
 from iddpm.config import Config
 from iddpm.data import open_source
 from iddpm.errors import UserError
-from iddpm.training import Finished, Saved, Stepped, Validated, WroteSamples, train
+from iddpm.training import Finished, Saved, Stepped, Validated, WroteSamples, train_events
 from tests.training.tiny import tiny
 
 
 def run_to_end(config: Config, run: Path) -> list[object]:
-    return list(train(config, open_source(config.data), run))
+    return list(train_events(config, open_source(config.data), run))
 
 
 def state_of(config: Config, run: Path) -> TrainingState:
@@ -71,11 +71,11 @@ def test_twenty_steps_are_ten_and_a_kill_and_ten(tmp_path: Path) -> None:
     script = (
         "import json, sys, time\n"
         "import torch\n"
-        "from iddpm import Config, open_source, train\n"
+        "from iddpm import Config, open_source, train_events\n"
         "from iddpm.training import Stepped\n"
         "torch.set_num_threads(int(sys.argv[3]))\n"
         "config = Config.model_validate_json(sys.argv[1])\n"
-        "for event in train(config, open_source(config.data), sys.argv[2]):\n"
+        "for event in train_events(config, open_source(config.data), sys.argv[2]):\n"
         "    if isinstance(event, Stepped) and event.step == 14:\n"
         "        print('fourteen', flush=True)\n"
         "        time.sleep(600)\n"
@@ -104,7 +104,7 @@ def test_being_asked_to_stop_saves_and_loses_nothing(tmp_path: Path) -> None:
     run_to_end(config, tmp_path / "whole")
     asked = []
     steps = 0
-    events = train(config, open_source(config.data), tmp_path / "stopped", stop=lambda: bool(asked))
+    events = train_events(config, open_source(config.data), tmp_path / "stopped", stop=lambda: bool(asked))
     for event in events:
         if isinstance(event, Stepped):
             steps += 1
@@ -209,7 +209,7 @@ def test_a_run_that_has_no_checkpoint_yet_can_be_begun_anew(tmp_path: Path) -> N
 
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:
     config = tiny()
-    events = train(config, open_source(config.data), tmp_path)
+    events = train_events(config, open_source(config.data), tmp_path)
     next(events)
     with pytest.raises(UserError, match="another process is training this run"):
         run_to_end(config, tmp_path)
@@ -233,7 +233,7 @@ def test_checkpoints_of_interruptions_do_not_push_out_the_regular_ones(tmp_path:
     config = tiny(training={"steps": 6, "checkpoint_every": 2, "keep_checkpoints": 3})
     splits = open_source(config.data)
     for _ in range(6):  # stopped after every step
-        list(train(config, splits, tmp_path, stop=lambda: True))
+        list(train_events(config, splits, tmp_path, stop=lambda: True))
     kept = [path.name for path in RunDirectory(tmp_path).checkpoints()]
     assert kept == ["step-00000002", "step-00000004", "step-00000005", "step-00000006"]
 

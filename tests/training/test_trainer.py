@@ -22,7 +22,7 @@ from tests.training.tiny import tiny
 
 def trained(config: Config, steps: int = 3) -> Trainer:
     splits = open_source(config.data)
-    trainer = Trainer(config, splits.spec)
+    trainer = Trainer.from_config(config, splits.spec)
     for _ in range(steps):
         rows = batch_indices(trainer.step, config.training.batch_size, len(splits.train), config.training.seed)
         x_0 = splits.train.batch(rows)
@@ -65,7 +65,7 @@ def test_early_averages_are_not_the_initial_weights() -> None:
 
 
 def test_learning_rate_warms_up_and_decays() -> None:
-    trainer = Trainer(
+    trainer = Trainer.from_config(
         tiny(training={"steps": 10, "warmup_steps": 4, "decay": True, "learning_rate": 1.0}),
         open_source(tiny().data).spec,
     )
@@ -95,7 +95,7 @@ def test_a_number_that_is_not_finite_stops_training_with_a_diagnosis() -> None:
     kept = {name: tensor for name, tensor in trainer.network.state_dict().items() if "decoder.0" not in name}
     assert all(torch.equal(tensor, before[name]) for name, tensor in kept.items())
     with pytest.raises(DivergedError, match="the data itself"):
-        Trainer(tiny(), trainer.spec).optimize(trainer.draw(torch.full((16, 1, 8, 8), math.nan)))
+        Trainer.from_config(tiny(), trainer.model.spec).optimize(trainer.draw(torch.full((16, 1, 8, 8), math.nan)))
 
 
 def test_a_device_that_works_on_its_own_keeps_its_weights_and_is_heard_of_later() -> None:
@@ -167,7 +167,7 @@ def test_the_next_batch_is_made_while_a_step_runs() -> None:
 
 
 def test_the_diagnosis_names_the_timestep_of_a_microbatch() -> None:
-    trainer = Trainer(tiny(training={"microbatch_size": 4}), open_source(tiny().data).spec)
+    trainer = Trainer.from_config(tiny(training={"microbatch_size": 4}), open_source(tiny().data).spec)
     batch = trainer.draw(torch.zeros(16, 1, 8, 8))
     batch.x_0[9] = math.nan
     with pytest.raises(DivergedError, match=rf"timesteps with such a loss: {int(batch.t[9])}\n"):
@@ -183,7 +183,7 @@ def test_every_item_is_seen_once_a_round() -> None:
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
-    with pytest.raises(UserError, match="--training.batch-size 5 or less"):
+    with pytest.raises(UserError, match="use training.batch_size=5 or less"):
         batch_indices(0, 6, 5, seed=0)
 
 
@@ -235,8 +235,7 @@ def _one_of_two(rank: int, port: int, folder: str) -> None:
     from iddpm.training import train
 
     config = tiny(**SHARED)
-    for _ in train(config, open_source(config.data), folder):
-        pass
+    train(config, open_source(config.data), folder)
 
 
 @pytest.mark.slow
@@ -249,8 +248,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     from iddpm.training import train
 
     config = tiny(**SHARED)
-    for _ in train(config, open_source(config.data), tmp_path / "one"):
-        pass
+    train(config, open_source(config.data), tmp_path / "one")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

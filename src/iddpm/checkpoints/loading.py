@@ -148,7 +148,7 @@ def _assembled(state: Mapping[str, Tensor], description: Description, path: Path
     conditions = conditions_of(config, description.spec)
     with torch.device("meta"):
         network = build_network(config, description.spec, conditions)
-    _check_tensors(network, state, path)
+    check_tensors(network, state, path)
     # Copies are aligned in memory: where a file's tensors lie would otherwise decide on last digits.
     copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
     network.load_state_dict(copies, assign=True)
@@ -163,12 +163,12 @@ def _filled(model: Model, state: Mapping[str, Tensor], description: Description 
         if description.spec != model.spec:
             raise UserError(f"{path}: was trained on data of another kind ({description.spec})", field="model")
         model.step, model.weights = description.step, description.weights
-    _check_tensors(model.network, state, path)
+    check_tensors(model.network, state, path)
     model.network.load_state_dict(state)
     return model
 
 
-def _check_tensors(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def check_tensors(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Raise UserError if the tensors are not those of the network."""
     expected, given = (
         {name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (network.state_dict(), state)

@@ -21,7 +21,7 @@ from iddpm.experiments.experiment import JSON, Subject
 from iddpm.model import Model
 from iddpm.progress import Progress, Work
 from iddpm.speed import count_flops
-from iddpm.training import Session, Stepped, Working
+from iddpm.training import Session, Stepped
 from iddpm.training.records import Records
 
 LATER: list[tuple[str, str, Any]] = [("network", "conditions", [])]
@@ -47,15 +47,15 @@ class DiffusionRun(Subject):
         return values
 
     def make(self, folder: Path) -> Work[None]:
-        session = Session(self.config, opened(self.config.data), folder, choose_device("auto"))
+        session = Session(self.config, opened(self.config.data), folder, device=choose_device("auto"))
         with closing(session.events()) as events:
             try:
                 for event in events:
                     match event:
                         case Stepped(step, steps, _):
                             yield Progress("training", step, steps)
-                        case Working(what, done, count):
-                            yield Progress(what, done, count)
+                        case Progress():
+                            yield event
             except GeneratorExit:  # whoever wanted the run has been told to stop
                 session.save()
                 raise

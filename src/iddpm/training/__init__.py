@@ -1,6 +1,6 @@
 """Training: one step, the loop around it, and its records."""
 
-from iddpm.training.loop import Event, Finished, Saved, Session, Stepped, Validated, Working, WroteSamples, train
+from iddpm.training.loop import Event, Finished, Saved, Session, Stepped, Validated, WroteSamples, train, train_events
 from iddpm.training.trainer import Trainer
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "Stepped",
     "Trainer",
     "Validated",
-    "Working",
     "WroteSamples",
     "train",
+    "train_events",
 ]

@@ -1,4 +1,4 @@
-"""Which items a step trains on: a function of the seed and the step, so that a run can go on anywhere."""
+"""The items that a step trains on: a function of the seed and the step, so that a run can go on anywhere."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ import numpy as np
 
 from iddpm.data.dataset import Indices
 from iddpm.diffusion.randomness import mixed_seed
-from iddpm.errors import UserError
+from iddpm.errors import Setting, UserError
 
 Batch = TypeVar("Batch")
 
 
 def batch_indices(step: int, batch_size: int, count: int, seed: int) -> Indices:
-    """The batch of step `step` (from 0): the data in one random order after another, without a gap between them."""
+    """Return the rows of step `step` (from 0): the data in one random order after another, without a gap."""
     if batch_size > count:
-        raise UserError(
-            f"training.batch_size: {batch_size} is more than the {count} training items;"
-            f" use --training.batch-size {count} or less"
-        )
+        way = ("use ", Setting("training.batch_size", count), " or less")
+        raise UserError(f"{batch_size} is more than the {count} training items", field="training.batch_size", way=way)
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     rounds = positions // count
     chosen = np.empty(batch_size, dtype=np.int64)
@@ -38,7 +36,7 @@ def _order(number: int, count: int, seed: int) -> Indices:
 
 
 class Ahead(Generic[Batch]):
-    """Makes ready, in a thread, what the next step trains on while this one runs.
+    """The batches of steps, each made in a thread while the step before it runs.
 
     make: from the number of a step to its batch, and dependent on nothing else. What it raises, `take` raises.
     """
@@ -50,13 +48,13 @@ class Ahead(Generic[Batch]):
         self._next: Future[Batch] | None = None
 
     def take(self, step: int) -> Batch:
-        """The batch of a step; that of the one after it is begun."""
+        """Return the batch of a step, and begin that of the next one."""
         batch = self._next.result() if self._next is not None and self._step == step else self._make(step)
         self._step = step + 1
         self._next = self._thread.submit(self._make, self._step)
         return batch
 
     def end(self) -> None:
-        """No more batches."""
+        """Make no more batches."""
         self._next = None
         self._thread.shutdown(cancel_futures=True)

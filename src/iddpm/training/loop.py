@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from warnings import warn
 
 import numpy as np
 import torch
 
-from iddpm.checkpoints.loading import describe
+from iddpm.build import build_objective
+from iddpm.checkpoints.loading import check_tensors, describe
 from iddpm.checkpoints.run import RunDirectory
-from iddpm.checkpoints.state import TrainingState, load_state, save_state
+from iddpm.checkpoints.state import load_state, save_state
 from iddpm.config import Config
 from iddpm.data import Splits
 from iddpm.data.dataset import Indices
 from iddpm.diffusion.randomness import mixed_seed
 from iddpm.errors import UserError
 from iddpm.model import Model
+from iddpm.names import OBJECTIVES, TIMESTEP_SAMPLERS
 from iddpm.pictures import save_grid
-from iddpm.progress import Work
+from iddpm.progress import Progress
 from iddpm.sampling import SamplerOptions, given_from, sample_batches
 from iddpm.scoring.whole import LikelihoodScore, ScoringOptions, scoring
 from iddpm.training.batches import Ahead, batch_indices
-from iddpm.training.processes import Processes
 from iddpm.training.records import Records, Window
+from iddpm.training.running import Backend, from_environment
 from iddpm.training.trainer import StepResult, Trainer, TrainingBatch
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,6 @@ class Stepped:
     step: int
     steps: int
     result: StepResult
-
-
-@dataclass(frozen=True)
-class Working:
-    """Something else than a step is under way ("validating", "sampling")."""
-
-    what: str
-    done: int
-    count: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,8 @@ class Finished:
     step: int
 
 
-Event = Stepped | Working | Validated | WroteSamples | Saved | Finished
+Event = Stepped | Progress | Validated | WroteSamples | Saved | Finished
+"""What happens in training. Progress is that of other work than steps: scoring held-out items, sampling."""
 
 
 def train(
@@ -90,16 +82,35 @@ def train(
     splits: Splits,
     run: RunDirectory | Path | str,
     *,
+    model: Model | None = None,
     device: torch.device | str = "cpu",
-    stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Event]:
-    """Train a model in the directory `run`, from its newest checkpoint if it has one, and yield what happens.
+) -> Model:
+    """Train a model in the directory `run`, from its newest checkpoint if it has one; return it with averaged weights.
 
-    stop: asked after every event; once it is true a checkpoint is saved and the generator ends without `Finished`.
-    The same call on the same directory goes on exactly where it was, and yields `Finished` alone if it is done.
+    model: your own to train, in place of the one that `config` describes; see `iddpm.load` for how to load it again.
+    The same call on the same directory goes on exactly where it was, and only loads the model if it is done.
     UserError for a configuration that does not fit the data or the run; DivergedError if a number is not finite.
     """
-    yield from Session(config, splits, run, device).events(stop)
+    session = Session(config, splits, run, model=model, device=device)
+    for _ in session.events():
+        pass
+    return session.trainer.averaged_model()
+
+
+def train_events(
+    config: Config,
+    splits: Splits,
+    run: RunDirectory | Path | str,
+    *,
+    model: Model | None = None,
+    device: torch.device | str = "cpu",
+    stop: Callable[[], bool] = lambda: False,
+) -> Generator[Event, None, None]:
+    """Train as `train` does, and yield what happens.
+
+    stop: asked after every event; once it is true a checkpoint is saved and the generator ends without `Finished`.
+    """
+    yield from Session(config, splits, run, model=model, device=device).events(stop)
 
 
 class Session:
@@ -110,80 +121,85 @@ class Session:
         config: Config,
         splits: Splits,
         run: RunDirectory | Path | str,
+        *,
+        model: Model | None = None,
         device: torch.device | str = "cpu",
-        tell: Callable[[str], None] = warnings.warn,
+        tell: Callable[[str], None] = warn,
     ) -> None:
         self.config = config
         self.splits = splits
         self.run = run if isinstance(run, RunDirectory) else RunDirectory(run)
-        processes = Processes.from_environment(torch.device(device))
-        batch_indices(0, config.training.batch_size, len(splits.train), config.training.seed)
-        self._mine = processes.share_of(config.training.batch_size)
-        self.trainer = Trainer(config, splits.spec, device, processes, tell)
-        self._check_strides()
-        self.window = Window(config.diffusion.num_timesteps, self.trainer.device)
         self.records = Records(self.run.metrics)
-        self.saved_step = -1
-        self._fingerprint = splits.fingerprint()
-        self._unlock: Callable[[], None] = lambda: None
-        try:
-            self._begin_or_go_on()
-        except UserError:
-            self._unlock()
-            raise
+        backend = from_environment(device)
+        batch_indices(0, config.training.batch_size, len(splits.train), config.training.seed)
+        self._rows = backend.share_of(config.training.batch_size)
+        fingerprint, is_new = splits.fingerprint(), not self.run.exists
+        with ExitStack() as stack:
+            if not is_new:
+                self._take_run(stack, backend, fingerprint)
+            self.trainer = _trainer(config, splits, model, backend, tell)
+            self._check_strides()
+            self._description = describe(self.trainer.model, config)
+            self.window = Window(len(self.trainer.diffusion.schedule), self.trainer.device)
+            self.saved_step = self._restore()
+            if backend.is_first and (self.saved_step < config.training.steps):
+                # A later end or other intervals are the run's from now on.
+                self.run.begin(config, splits.spec, fingerprint)
+                if is_new:
+                    stack.callback(self.run.lock())
+                self.records.cut_after(self.trainer.step)
+            self._unlock = stack.pop_all().close
         self._ahead = Ahead(self._items)
         self._clock = (time.perf_counter(), self.trainer.step)
 
-    def _check_strides(self) -> None:
-        training = self.config.training
-        for work in ("validate", "sample"):
-            if getattr(training, f"{work}_every"):
-                try:
-                    self.trainer.diffusion.strided(getattr(training, f"{work}_steps"))
-                except UserError as error:
-                    raise UserError(f"training.{work}_{error}") from None
-
-    def _begin_or_go_on(self) -> None:
-        if not self.run.exists:
-            if self.trainer.processes.is_first:
-                self.run.begin(self.config, self.splits.spec, self._fingerprint)
-                self._unlock = self.run.lock()
-            return
-        if self.trainer.processes.is_first:
-            self._unlock = self.run.lock()
+    def _take_run(self, stack: ExitStack, backend: Backend, fingerprint: str) -> None:
+        """Lock a run that was begun before; UserError if this configuration or data is not its own."""
+        if backend.is_first:
+            stack.callback(self.run.lock())
         self.run.check_same(self.config)
         if self.run.latest() is not None:
-            self.run.check_data(self.splits.spec, self._fingerprint)
+            self.run.check_data(self.splits.spec, fingerprint)
+
+    def _check_strides(self) -> None:
+        training = self.config.training
+        for every, steps, field in (
+            (training.validate_every, training.validate_steps, "training.validate_steps"),
+            (training.sample_every, training.sample_steps, "training.sample_steps"),
+        ):
+            try:
+                self.trainer.diffusion.strided(steps if every else None)
+            except UserError as error:
+                raise error.renamed({"steps": field}) from None
+
+    def _restore(self) -> int:
+        """Go on from the newest checkpoint, and return its step; -1 without one."""
         state = load_state(self.run, self.config.training.ema_rates)
-        if state is not None:
-            restore(self.trainer, state)
-            self.window.load_state_dict(dict(state.window))
-            self.saved_step = state.step
-        is_done = state is not None and state.step >= self.config.training.steps
-        if self.trainer.processes.is_first and not is_done:
-            # A later end or other intervals are the run's from now on.
-            self.run.begin(self.config, self.splits.spec, self._fingerprint)
-            self.records.cut_after(self.trainer.step)
+        if state is None:
+            return -1
+        check_tensors(self.trainer.network, state.raw, self.run.path)
+        self.trainer.restore(state)
+        self.window.load_state_dict(dict(state.window))
+        return state.step
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
-        """All that happens until the last step, or until `stop`; see `train`."""
+        """Yield all that happens until the last step, or until `stop`; see `train_events`."""
+        backend = self.trainer.backend
         try:
             for event in self._events():
                 yield event
                 # Several processes agree after steps: only the first of them comes by the other events.
-                agree = self.trainer.processes.count == 1 or isinstance(event, Stepped)
-                if agree and self.trainer.processes.any(stop(), self.trainer.device):
+                agree = backend.count == 1 or isinstance(event, Stepped)
+                if agree and backend.any(stop()):
                     if self.saved_step != self.trainer.step:
                         yield self.save()
                     return
         finally:
             self._ahead.end()
             self._unlock()
-            self._unlock = lambda: None
 
     def _events(self) -> Iterator[Event]:
         training = self.config.training
-        yield from self._look_at(self.trainer.step)  # what an interruption kept from happening
+        yield from self._validate_and_sample(self.trainer.step)  # what an interruption kept from happening
         while self.trainer.step < training.steps:
             result = self.trainer.optimize(self._next_batch())
             self.window.add(result)
@@ -194,94 +210,88 @@ class Session:
             yield Stepped(step, training.steps, result)
             if step % training.checkpoint_every == 0 or last:
                 yield self.save()
-            yield from self._look_at(step)
+            yield from self._validate_and_sample(step)
         yield Finished(self.trainer.step)
 
     def _next_batch(self) -> TrainingBatch:
-        data = self.splits.train
         rows, x_0 = self._ahead.take(self.trainer.step)
         if self.config.data.flip:
             x_0 = self._flipped(x_0)
-        return self.trainer.draw(x_0, self.trainer.model.conditions_from(x_0, data, rows))
+        return self.trainer.draw(x_0, self.trainer.model.conditions_from(x_0, self.splits.train, rows))
 
     def _items(self, step: int) -> tuple[Indices, torch.Tensor]:
-        """What this process trains on at a step: which items, and the items."""
+        """Return what this process trains on at a step: which items, and the items."""
         training, data = self.config.training, self.splits.train
-        rows = batch_indices(step, training.batch_size, len(data), training.seed)[self._mine]
+        rows = batch_indices(step, training.batch_size, len(data), training.seed)[self._rows]
         return rows, data.batch(rows)
 
     def _flipped(self, x_0: torch.Tensor) -> torch.Tensor:
         generator = np.random.default_rng(mixed_seed(self.config.training.seed, self.trainer.step, 4))
-        mirrored = torch.from_numpy(generator.random(self.config.training.batch_size)[self._mine] < 0.5)
+        mirrored = torch.from_numpy(generator.random(self.config.training.batch_size)[self._rows] < 0.5)
         return torch.where(mirrored.reshape(-1, *[1] * (x_0.ndim - 1)), x_0.flip(-1), x_0)
 
     def _log(self, result: StepResult) -> None:
-        then, step_then = self._clock
+        before, first = self._clock
         self._clock = (time.perf_counter(), self.trainer.step)
-        images = (self.trainer.step - step_then) * self.config.training.batch_size
+        images = (self.trainer.step - first) * self.config.training.batch_size
         record = {
             "step": self.trainer.step,
             **self.window.means(),
             "learning_rate": result.learning_rate,
-            "images_per_second": images / max(self._clock[0] - then, 1e-9),
+            "images_per_second": images / max(self._clock[0] - before, 1e-9),
         }
         self.window.clear()
-        if self.trainer.processes.is_first:
+        if self.trainer.backend.is_first:
             self.records.append(record)
 
     def save(self) -> Saved:
-        """A checkpoint of now."""
+        """Write a checkpoint of now."""
         trainer = self.trainer
         trainer.check()
-        path = self.run.path
-        if trainer.processes.is_first:
-            state = capture(trainer, self.window)
-            path = save_state(self.run, state, describe(trainer.model), self.config.training)
-        trainer.processes.wait()
+        state = trainer.capture(self.window.state_dict())
+        if trainer.backend.is_first:
+            save_state(self.run, state, self._description, self.config.training)
+        trainer.backend.wait()
         self.saved_step = trainer.step
-        return Saved(trainer.step, path)
-
-    def _look_at(self, step: int) -> Iterator[Event]:
-        """Validation and samples, where they are due at `step` and have not been made."""
-        training = self.config.training
-        if step == 0:
-            return
-        due = [every for every in (training.validate_every, training.sample_every) if every]
-        last = step == training.steps
-        if self.trainer.processes.is_first:
-            yield from self._validate_and_sample(step)
-        if last or any(step % every == 0 for every in due):
-            self.trainer.processes.wait()
-            self._clock = (time.perf_counter(), step)  # the pace is of training alone
+        return Saved(trainer.step, self.run.checkpoint(trainer.step))
 
     def _validate_and_sample(self, step: int) -> Iterator[Event]:
-        training = self.config.training
-        last = step == training.steps
-        if training.validate_every and (step % training.validate_every == 0 or last):
-            known = any(r["step"] == step and "validation_bits" in r for r in self.records.read())
-            if self.splits.validation is not None and not known:
+        """Yield validation and samples if they are due at `step` and have not been made."""
+        training, last = self.config.training, step == self.config.training.steps
+
+        def is_due(every: int) -> bool:
+            return step > 0 and every > 0 and (step % every == 0 or last)
+
+        if self.trainer.backend.is_first:
+            if is_due(training.validate_every) and not self._is_validated(step):
                 yield from self._validate(step)
-        if training.sample_every and (step % training.sample_every == 0 or last):
-            for model in (self.trainer.raw_model(), self.trainer.averaged_model()):
-                path = self.run.samples / f"step-{step:08d}-{model.weights.replace(' ', '-')}.png"
-                if not path.exists():
-                    yield from self._sample(step, model, path)
+            if is_due(training.sample_every):
+                for model in (self.trainer.raw_model(), self.trainer.averaged_model()):
+                    path = self.run.samples / f"step-{step:08d}-{model.weights.replace(' ', '-')}.png"
+                    if not path.exists():
+                        yield from self._sample(step, model, path)
+        if step > 0 and (last or is_due(training.validate_every) or is_due(training.sample_every)):
+            self.trainer.backend.wait()
+            self._clock = (time.perf_counter(), step)  # the pace is of training alone
+
+    def _is_validated(self, step: int) -> bool:
+        """Return whether validation at a step is done, or cannot be done."""
+        validated = (record["step"] for record in self.records.read() if "validation_bits" in record)
+        return self.splits.validation is None or step in validated
 
     @property
     def _evaluation_batch(self) -> int:
-        """Items at once without a gradient: no more than a training step's forward pass has, on one device."""
+        """The items at once without a gradient: no more than a training step's forward pass has, on one device."""
         training = self.config.training
-        return min(training.microbatch_size or training.batch_size // self.trainer.processes.count, 256)
+        return min(training.microbatch_size or training.batch_size // self.trainer.backend.count, 256)
 
     def _validate(self, step: int) -> Iterator[Event]:
-        training = self.config.training
-        data = self.splits.validation
+        training, data = self.config.training, self.splits.validation
         assert data is not None
         model = self.trainer.averaged_model()
         diffusion = model.diffusion.strided(training.validate_steps)
-        count, size = min(training.validate_count, len(data)), self._evaluation_batch
-        work = scoring(model, data, diffusion, ScoringOptions(count, batch_size=size))
-        score = yield from self._working("validating", work)
+        count = min(training.validate_count, len(data))
+        score = yield from scoring(model, data, diffusion, ScoringOptions(count, batch_size=self._evaluation_batch))
         record = {
             "step": step,
             "validation_bits": score.total.mean,
@@ -292,16 +302,6 @@ class Session:
         self.records.append(record)
         yield Validated(step, score)
 
-    def _working(self, what: str, work: Work[T]) -> Generator[Working, None, T]:
-        """Tell how far the work is, and return its result."""
-        while True:
-            try:
-                progress = next(work)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            yield Working(what, progress.done, progress.total)
-
     def _sample(self, step: int, model: Model, path: Path) -> Iterator[Event]:
         training = self.config.training
         count, size = training.sample_count, self._evaluation_batch
@@ -309,39 +309,22 @@ class Session:
         options = SamplerOptions(training.sample_steps)
         samples = []
         for work in sample_batches(model, count, options, given=given, batch_size=size):
-            batch = yield from self._working("sampling", work)
+            batch = yield from work
             samples.append(batch.cpu())
         save_grid(path, torch.cat(samples), self.splits.spec)
         yield WroteSamples(step, path)
 
 
-def capture(trainer: Trainer, window: Window) -> TrainingState:
-    """All of a trainer's state, as tensors."""
-    optimizer = {
-        f"{index}/{name}": value.detach().cpu().contiguous()
-        for index, values in trainer.optimizer.state_dict()["state"].items()
-        for name, value in values.items()
-    }
-    raw = {name: tensor.detach().cpu() for name, tensor in trainer.network.state_dict().items()}
-    averages = {
-        rate: {name: tensor.cpu() for name, tensor in average.items()}
-        for rate, average in trainer.averages.state_dicts().items()
-    }
-    return TrainingState(trainer.step, raw, averages, optimizer, trainer.timesteps.state_dict(), window.state_dict())
-
-
-def restore(trainer: Trainer, state: TrainingState) -> None:
-    """The reverse of `capture`."""
-    trainer.network.load_state_dict(state.raw)
-    trainer.averages.load_state_dicts(state.averages)
-    trainer.timesteps.load_state_dict(dict(state.timestep_sampler))
-    parameters = list(trainer.network.parameters())
-    by_parameter: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in state.optimizer.items():
-        index, _, name = key.partition("/")
-        # In the parameter's memory layout: fused kernels walk both in the order of memory.
-        laid_out = torch.empty_like(parameters[int(index)]).copy_(value) if value.ndim else value
-        by_parameter.setdefault(int(index), {})[name] = laid_out
-    known = trainer.optimizer.state_dict()
-    trainer.optimizer.load_state_dict({"state": by_parameter, "param_groups": known["param_groups"]})
-    trainer.step = state.step
+def _trainer(
+    config: Config, splits: Splits, model: Model | None, backend: Backend, tell: Callable[[str], None]
+) -> Trainer:
+    """Return the trainer of the configuration's model, or of somebody's own."""
+    if model is None:
+        return Trainer.from_config(config, splits.spec, backend=backend, tell=tell)
+    kind, learned = config.objective.kind, model.diffusion.parameterization.variance.is_learned
+    if OBJECTIVES.fact(kind, "learned_variance") not in (None, learned):
+        what = f"{kind} does not fit the model, whose variance is {'learned' if learned else 'fixed'}"
+        raise UserError(what, field="objective.kind", way=f"use {'hybrid' if learned else 'simple'} or vlb")
+    timesteps = TIMESTEP_SAMPLERS[config.objective.timesteps](len(model.diffusion.schedule))
+    objective = build_objective(config)
+    return Trainer(model, config.training, objective=objective, timesteps=timesteps, backend=backend, tell=tell)

@@ -22,13 +22,13 @@ class Records:
         self._path = path
 
     def append(self, record: dict[str, Any]) -> None:
-        """One more line, on disk when this returns."""
+        """Add one line, on disk when this returns."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
     def read(self) -> list[dict[str, Any]]:
-        """All whole records; a line that a crash cut short is not one."""
+        """Return all whole records; a line that a crash cut short is not one."""
         if not self._path.exists():
             return []
         records = []
@@ -65,7 +65,7 @@ class Window:
         self._norms = torch.zeros(2, dtype=torch.float64, device=self._device)
 
     def add(self, result: StepResult) -> None:
-        """One more step."""
+        """Add a step."""
         quarter = result.t.to(self._device) * QUARTILES // self._num_timesteps
         for row, losses in enumerate((result.total, result.simple, result.vlb)):
             if losses is not None:
@@ -76,7 +76,7 @@ class Window:
         self._norms[1] += 1
 
     def means(self) -> dict[str, float]:
-        """By name: loss, simple, vlb (bits/dim, uniform over the steps drawn), simple_q0 ... vlb_q3, gradient_norm."""
+        """Return loss, simple, vlb (bits/dim, uniform over the steps drawn), simple_q0 ... vlb_q3 and gradient_norm."""
         named: dict[str, float] = {}
         for row, name in enumerate(("loss", "simple", "vlb")):
             if self._counts[row].sum():
@@ -89,12 +89,12 @@ class Window:
         return named
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What has been added since the last record."""
+        """Return what has been added since the last record."""
         named = {"sums": self._sums, "counts": self._counts, "norms": self._norms}
         return {name: tensor.clone().cpu() for name, tensor in named.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """The reverse of `state_dict`."""
+        """Take up what `state_dict` returned."""
         self._sums.copy_(state["sums"])
         self._counts.copy_(state["counts"])
         self._norms.copy_(state["norms"])

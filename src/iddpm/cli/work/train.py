@@ -12,7 +12,8 @@ from iddpm.cli.data_flags import open_with_progress
 from iddpm.cli.progress import ProgressLine, StopSignal, say
 from iddpm.config import Config
 from iddpm.kernels.library import unavailable
-from iddpm.training import Event, Finished, Session, Stepped, Validated, Working, WroteSamples
+from iddpm.progress import Progress
+from iddpm.training import Event, Finished, Session, Stepped, Validated, WroteSamples
 from iddpm.training.trainer import StepResult
 
 RECENT = 100
@@ -24,11 +25,11 @@ def train(config: Config, place: Path, device_name: str, *, as_json: bool) -> in
     device = choose_device(device_name)
     directory = RunDirectory(place)
     changes = directory.check_same(config) if directory.exists else []
-    session = Session(config, open_with_progress(config.data), directory, device, say)
+    session = Session(config, open_with_progress(config.data), directory, device=device, tell=say)
     if session.trainer.step < config.training.steps:
         for change in changes:
             say(change)
-    is_first = session.trainer.processes.is_first
+    is_first = session.trainer.backend.is_first
     if is_first:
         _introduce(session)
     begun = session.trainer.step
@@ -69,8 +70,8 @@ def _show(event: Event, line: ProgressLine, recent: deque[StepResult]) -> None:
         case Stepped(step, _, result):
             recent.append(result)
             line.update(step, lambda: _losses(recent))
-        case Working(what, done, count):
-            line.note(f"{what} {done}/{count}")
+        case Progress(what, done, total):
+            line.note(f"{what} {done}/{total}")
         case Validated(step, score):
             bits, error = score.total.mean, score.total.error
             line.say(
