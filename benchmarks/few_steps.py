@@ -31,16 +31,17 @@ from iddpm.data.dataset import Rows
 from iddpm.data.places import Places
 from iddpm.data.sources.photos import Crops
 from iddpm.diffusion.planning import JumpStatistics
-from iddpm.diffusion.respacing import kept_timesteps
+from iddpm.diffusion.respacing import kept_timesteps, named_stride
 from iddpm.errors import UserError
 from iddpm.evaluation.features import ClassifierFeatures
 from iddpm.evaluation.images import collect, images_of_data
 from iddpm.evaluation.metrics.frechet import frechet_distance
 from iddpm.evaluation.metrics.moments import Moments
 from iddpm.evaluation.statistics import Statistics
+from iddpm.few_steps.making import jump_statistics
 from iddpm.few_steps.picture import picture
-from iddpm.few_steps.plan import StoredPlan, jump_statistics
-from iddpm.few_steps.study import STRIDES
+from iddpm.few_steps.plan import StoredPlan
+from iddpm.names import PLANNED, STRIDES
 from iddpm.pictures import save_image
 from iddpm.progress import finish
 
@@ -189,13 +190,12 @@ def on_unseen(run: Path, items: int) -> list[dict[str, float]]:
     folds = []
     for rows in np.array_split(np.arange(len(held_out) - items, len(held_out)), FOLDS):
         jumps, part = JumpStatistics(model.diffusion), Rows(held_out, rows)
-        for _ in jump_statistics(model, part, jumps, count=len(rows), seed=FOLDS, clip=True, batch_size=64):
-            pass
+        finish(jump_statistics(model, part, jumps, count=len(rows), seed=FOLDS))
         folds.append(jumps.costs())
     whole = len(model.diffusion.schedule)
     found = []
     for count in range(1, len(plan.plans["model"]) + 1):
-        strides = [each for prefix in ("", "ddim", "quadratic") if (each := stride(whole, f"{prefix}{count}"))]
+        strides = [each for name in STRIDES if (each := stride(whole, named_stride(name, count)))]
         bounds = [
             [costs.bound(list(each)) for each in (plan.chain(count, from_noise=False), *strides)] for costs in folds
         ]
@@ -360,7 +360,7 @@ def table(rows: list[dict[str, Any]], key: str, value: str, digits: int) -> list
     counts = sorted({row["evaluations"] for row in rows if row["stride"] != "whole"})
     lines = [f"| method | stride | {' | '.join(map(str, counts))} |", f"|---|---|{'---|' * len(counts)}"]
     for method in dict.fromkeys(row["method"] for row in rows):
-        for stride in STRIDES:
+        for stride in (*STRIDES, PLANNED):
             found = [row for row in rows if (row["method"], row["stride"]) == (method, stride) and row[key] is not None]
             if found:
                 by = {row["evaluations"]: shown((row[key][value], row[key]["error"]), digits) for row in found}

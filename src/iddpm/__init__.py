@@ -34,6 +34,8 @@ _PUBLIC = {
     "score": "scoring.whole",
     "LikelihoodScore": "scoring.whole",
     "estimate": "scoring.budget",
+    "plan": "few_steps.making",
+    "StoredPlan": "few_steps.plan",
     "Dataset": "data",
     "ArrayDataset": "data",
     "evaluate": "evaluation.images",
@@ -67,6 +69,8 @@ if TYPE_CHECKING:
     from iddpm.errors import DivergedError, UserError
     from iddpm.evaluation.images import evaluate
     from iddpm.evaluation.scores import SampleQuality
+    from iddpm.few_steps.making import plan
+    from iddpm.few_steps.plan import StoredPlan
     from iddpm.model import Model
     from iddpm.networks import UNet
     from iddpm.pictures import save_grid

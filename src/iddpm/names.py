@@ -128,11 +128,14 @@ STRIDES: Registry[Any] = Registry(
     "stride",
     {
         "uniform": Row("evenly spaced steps", "iddpm.diffusion.respacing:evenly_spaced", {"prefix": ""}),
-        "ddim": Row("every n-th step", "iddpm.diffusion.respacing:every_nth", {"prefix": "ddim"}),
+        "ddim": Row("every n-th step", "iddpm.diffusion.respacing:every_nth", {"prefix": "ddim", "usual": False}),
         "quadratic": Row("quadratic steps", "iddpm.diffusion.respacing:quadratic", {"prefix": "quadratic"}),
     },
 )
-"""Fact `prefix`: what stands before the number of steps in a stride's text ("ddim50")."""
+"""Fact `prefix`: what stands before the number of steps in a stride's text ("ddim50"; the name, unless it says so).
+
+Fact `usual`: False for one that is nearly another, which `iddpm steps` tries only when it is asked to.
+"""
 PLANNED = "planned"
 """The stride that a plan gives, beside the names of STRIDES."""
 

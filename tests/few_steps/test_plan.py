@@ -6,9 +6,10 @@ from torch import Tensor
 from iddpm.data import open_source
 from iddpm.diffusion.planning import JumpStatistics
 from iddpm.diffusion.reverse import Clip
-from iddpm.few_steps.plan import jump_statistics
+from iddpm.few_steps.making import jump_statistics
 from iddpm.model import Model
 from iddpm.presets import preset
+from iddpm.progress import finish
 
 
 class Watched(JumpStatistics):
@@ -32,8 +33,8 @@ def test_class_conditional_networks_are_told_the_classes() -> None:
     assert splits.validation is not None
     model = Model.from_config(config.model_copy(update={"network": small}), splits.spec)  # refuses a call without them
     statistics = JumpStatistics(model.diffusion.strided("3"))
-    done = list(jump_statistics(model, splits.validation, statistics, count=3, seed=0, clip=True, batch_size=2))
-    assert done == [False, False, True] * 2
+    work = jump_statistics(model, splits.validation, statistics, count=3, batch_size=2)
+    assert [progress.done for progress in work] == list(range(2 * 3 + 1))
     assert statistics.count == 3
 
 
@@ -46,8 +47,7 @@ def test_an_item_has_the_same_noise_at_every_step() -> None:
     model = Model.from_config(config.model_copy(update={"network": small}), splits.spec)
     statistics = Watched(model.diffusion.strided("5"))
     seen.clear()
-    for _ in jump_statistics(model, splits.validation, statistics, count=6, seed=3, clip=True, batch_size=4):
-        pass
+    finish(jump_statistics(model, splits.validation, statistics, count=6, seed=3, batch_size=4))
     noises = {position: torch.cat(each) for position, each in seen.items()}
     assert sorted(noises) == list(range(5))
     for each in noises.values():

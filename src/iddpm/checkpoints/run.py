@@ -46,9 +46,10 @@ def weights_file(weights: str) -> str:
     return "model.safetensors" if weights == "raw" else f"{weights.replace(' ', '-')}.safetensors"
 
 
-def plan_path(model: Path) -> Path:
+def plan_path(model: Path | str) -> Path:
     """Return where the plan of a model is kept: in its run, or beside its file of weights."""
-    return RunDirectory(model).plan if model.is_dir() else model.with_name(f"{model.stem}-plan.npz")
+    path = Path(model)
+    return RunDirectory(path).plan if path.is_dir() else path.with_name(f"{path.stem}-plan.npz")
 
 
 def unfinished(path: Path, suffix: str = "") -> Path:

@@ -109,7 +109,7 @@ class ProgressStages:
         what, _, note = what.partition(": ")
         if self._line is None or (what, count) != self._stage:
             self.__exit__(None, None, None)
-            self._stage, self._line = (what, count), ProgressLine(what, count)
+            self._stage, self._line = (what, count), ProgressLine(what, count, done)
             self._line.__enter__()
         self._line.update(done, note.__str__)
 

@@ -22,6 +22,9 @@ from iddpm.names import PREDICTIONS, VARIANCES
 class Prediction(ABC):
     """The meaning of the output's mean part `[batch, channels, *size]`."""
 
+    is_of_one_chain = False
+    """Whether the mean part belongs to the chain that was trained on, so that no steps of it can be left out."""
+
     @abstractmethod
     def x_0(self, step: StepCoefficients, part: Tensor, x_t: Tensor) -> Tensor:
         """Return the predicted x_0."""
@@ -67,6 +70,8 @@ class Velocity(Prediction):
 
 class Previous(Prediction):
     """The network predicts the mean of x_{t-1} directly."""
+
+    is_of_one_chain = True
 
     def x_0(self, step: StepCoefficients, part: Tensor, x_t: Tensor) -> Tensor:
         return (part - step.posterior_x_t * x_t) / step.posterior_x_0

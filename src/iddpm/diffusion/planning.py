@@ -17,13 +17,13 @@ from torch import Tensor
 from iddpm.diffusion.gaussian import Gaussian
 from iddpm.diffusion.jumps import JumpCosts
 from iddpm.diffusion.likelihood import end_bits
-from iddpm.diffusion.parameterization import Previous, Variance
+from iddpm.diffusion.parameterization import Variance
 from iddpm.diffusion.process import Diffusion
-from iddpm.diffusion.readings import ErrorTable
+from iddpm.diffusion.readings import ANALYTIC, CALIBRATED, ErrorTable
 from iddpm.diffusion.reverse import Clip, reverse_step
 from iddpm.diffusion.schedule import NoiseSchedule
 from iddpm.errors import UserError
-from iddpm.names import MODEL, VARIANCES
+from iddpm.names import MODEL, READINGS, VARIANCES
 
 GROUPS = 16
 """Groups of bins for expected errors: bins are joined until each group holds 1 / GROUPS of all elements."""
@@ -32,7 +32,6 @@ NODES = 32
 CAUTION = 0.005
 """Weight of the pooled cost in each group's choice, so that a group without observed errors gets no variance of 0."""
 SUMS = ("prior", "weight", "said", "error", "error_said", "decoder")
-ERROR_TABLES = ("analytic", "calibrated")
 
 
 class JumpStatistics:
@@ -45,8 +44,8 @@ class JumpStatistics:
     """
 
     def __init__(self, diffusion: Diffusion) -> None:
-        if isinstance(diffusion.parameterization.prediction, Previous):
-            raise UserError("x_prev is made for one chain, and no other can be planned", field="diffusion.prediction")
+        if diffusion.parameterization.prediction.is_of_one_chain:
+            raise UserError("it is made for one chain, and no other can be planned", field="diffusion.prediction")
         self.diffusion = diffusion
         steps = len(diffusion.schedule)
         bins = diffusion.parameterization.variance.bins.count
@@ -60,9 +59,13 @@ class JumpStatistics:
 
     @property
     def variances(self) -> list[str]:
-        """The names that `costs` takes: the network's own, both fixed ones, and those that follow from its errors."""
-        names = [MODEL, "fixed_small", "fixed_large", ERROR_TABLES[0]]
-        return [*names, ERROR_TABLES[1]] if self.weight.shape[1] > 1 else names
+        """The names that `costs` takes: the network's own, the fixed ones, and those that follow from its errors."""
+        return [MODEL, *(name for name in READINGS if name in VARIANCES), *self.tables]
+
+    @property
+    def tables(self) -> list[str]:
+        """The names that `error_table` takes; "calibrated" only if the network says something of its variance."""
+        return [ANALYTIC, CALIBRATED] if self.weight.shape[1] > 1 else [ANALYTIC]
 
     def add(self, position: int, x_0: Tensor, x_t: Tensor, output: Tensor, *, clip: Clip = True) -> None:
         """Add a batch `x_0` `[batch, channels, *size]`, diffused to a step, and the network's output there.
@@ -111,7 +114,7 @@ class JumpStatistics:
         """Return the best variances by the step ("analytic"), or by what the network says too ("calibrated")."""
         self._check_count()
         weight, error, decoder = self.weight, self.error, self.decoder
-        if name == ERROR_TABLES[0]:
+        if name == ANALYTIC:
             weight, error, decoder = (sums.sum(dim=1, keepdim=True) for sums in (weight, error, decoder))
         errors, variances = torch.empty_like(error), torch.empty_like(error)
         for t in range(len(weight)):
@@ -134,7 +137,7 @@ class JumpStatistics:
         self._check_count()
         steps = len(self.diffusion.schedule)
         own = self.diffusion.parameterization.variance
-        table = self.error_table(name) if name in ERROR_TABLES else None
+        table = self.error_table(name) if name in self.tables else None
         variance = own if name == MODEL or table is not None else VARIANCES[name]()
         jumps = torch.full((steps, steps), torch.inf, dtype=torch.float64)
         decoder = torch.full((steps, steps), torch.inf, dtype=torch.float64)

@@ -48,7 +48,7 @@ def kept_timesteps(num_timesteps: int, stride: Stride) -> list[int]:
     if isinstance(stride, tuple):
         return list(stride)
     text = str(stride).strip()
-    prefixes = {STRIDES.fact(name, "prefix"): name for name in STRIDES}
+    prefixes = {named_stride(name): name for name in STRIDES}
     prefix = next((prefix for prefix in prefixes if prefix and text.startswith(prefix)), "")
     digits = text.removeprefix(prefix)
     counts = [int(part) for part in digits.split(",") if part.strip().isdecimal()]
@@ -62,6 +62,11 @@ def kept_timesteps(num_timesteps: int, stride: Stride) -> list[int]:
         return _sections(num_timesteps, counts)
     kept: list[int] = STRIDES[prefixes[prefix]](num_timesteps, counts[0])
     return kept
+
+
+def named_stride(name: str, count: int | str = "") -> str:
+    """Return the text of `count` steps by a stride of `names.STRIDES` ("ddim50"), which begins with its prefix."""
+    return f"{STRIDES.fact(name, 'prefix', name)}{count}"
 
 
 def evenly_spaced(num_timesteps: int, count: int) -> list[int]:

@@ -1,65 +1,60 @@
-"""A model's plan: the best few steps of its chain, worked out once on held-out data and kept in a file."""
+"""A model's plan: the best few steps of its chain for likelihoods, worked out on held-out data and kept in a file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from iddpm.data import Dataset
-from iddpm.diffusion import Diffusion, SeededNoise, diffuse
-from iddpm.diffusion.jumps import JumpCosts, Plan
-from iddpm.diffusion.planning import ERROR_TABLES, JumpStatistics
-from iddpm.diffusion.randomness import mixed_seed
-from iddpm.diffusion.readings import ErrorTable
-from iddpm.diffusion.respacing import kept_timesteps
+from iddpm.checkpoints.run import RunDirectory
+from iddpm.diffusion.jumps import Plan
+from iddpm.diffusion.readings import ANALYTIC, ErrorTable
 from iddpm.diffusion.reverse import Clip
-from iddpm.errors import UserError
-from iddpm.files import NOT_SUCH_ARRAYS, replacing
+from iddpm.errors import Setting, UserError
+from iddpm.files import read_arrays, replacing
 from iddpm.model import Model
-from iddpm.names import MODEL
+from iddpm.names import MODEL, PREDICTIONS, VARIANCES
 from iddpm.networks.hashing import hash_of
+from iddpm.registry import Registry
+from iddpm.versions import VERSIONS
 
-FORMAT = 4
-STRIDES = {"uniform": "", "ddim": "ddim", "quadratic": "quadratic"}
-"""What planned chains are compared with: names of strides, and how the words for so many of their steps begin."""
 WORDS = {
     "schedule": "another schedule",
     "parameterization": "another parameterization",
     "weights": "other weights",
     "clip": "other clipping",
 }
-"""What a plan is for, in words. Weights differ where the others do: what says most comes first."""
+"""The parts of a plan's subject, in words. Weights differ if the others do: what says most comes first."""
 
 
 def subject_of(model: Model, *, clip: Clip) -> dict[str, Any]:
-    """What a plan is made for, as JSON: it holds for these weights, on this chain, read in this way."""
-    config = model.config.diffusion
+    """Return what a plan is made for, as JSON: it holds for these weights, on this chain, read in this way."""
+    own = model.diffusion.parameterization
     return {
         "weights": hash_of(model.network),
         "schedule": hashlib.sha256(model.diffusion.schedule.betas.numpy().tobytes()).hexdigest()[:16],
-        "parameterization": f"{config.prediction}, {config.variance}",
+        "parameterization": f"{name_of(PREDICTIONS, own.prediction)}, {name_of(VARIANCES, own.variance)}",
         "clip": clip,
     }
 
 
-def _told_clip(clip: Clip | None) -> str:
-    if isinstance(clip, bool) or clip is None:
-        return "to the data's range" if clip else "none"
-    return f"at the quantile {clip:g}"
+def name_of(registry: Registry[Any], member: object) -> str:
+    """Return the name under which a member's class is registered, or the class's own."""
+    return next((name for name in registry if registry[name] is type(member)), type(member).__name__)
 
 
 @dataclass(frozen=True)
 class StoredPlan:
-    """Plans with what they are for.
+    """The best chains of every length, with what they are for: what `iddpm.plan` returns, and `iddpm plan` keeps.
+
+    `chain(25)` is a stride: `iddpm.score(model, data, steps=plan.chain(25))`. It has the lowest bound; samples are
+    often better on evenly spaced steps. `tables["calibrated"]` is a reading, for sampling and scoring.
 
     subject: see `subject_of`. about: how they were made (JSON). timesteps: the original timesteps to choose from.
     plans: by the name of a variance ("model" is the network's own). tables: the variances that follow from errors.
@@ -73,76 +68,49 @@ class StoredPlan:
     tables: dict[str, ErrorTable]
     strides: dict[str, list[float | None]]
 
-    @classmethod
-    def of(
-        cls, statistics: JumpStatistics, subject: dict[str, Any], about: dict[str, Any], longest: int, *, whole: int
-    ) -> Iterator[str | StoredPlan]:
-        """All plans up to so long chains: yields the name of each variance when it is begun, and then them all.
+    @property
+    def longest(self) -> int:
+        """The length of the longest chain that was planned."""
+        return len(self.plans[MODEL])
 
-        whole: the length of the model's chain, of which `statistics` may have been given some steps to choose from.
-        """
-        plans = {}
-        for name in statistics.variances:
-            yield name
-            plans[name] = statistics.costs(name).plan(longest)
-        tables = {name: statistics.error_table(name) for name in statistics.variances if name in ERROR_TABLES}
-        timesteps = statistics.diffusion.schedule.timesteps.tolist()
-        costs, counts = statistics.costs(), range(1, longest + 1)
-        strides = {
-            name: [_stride_bound(costs, timesteps, whole, f"{prefix}{count}") for count in counts]
-            for name, prefix in STRIDES.items()
-        }
-        yield cls(subject, about, timesteps, plans, tables, strides)
+    def chain(self, count: int, variance: str = MODEL, *, from_noise: bool = False) -> tuple[int, ...]:
+        """Return the timesteps of the best chain of `count` steps. UserError for a length that was not planned.
 
-    def chain(self, count: int, variance: str = MODEL, *, from_noise: bool) -> tuple[int, ...]:
-        """The timesteps of the best chain of `count` steps. UserError for a length that was not planned.
-
+        variance: the name of the reading that the chain is for; those without a plan take the analytic variance's.
         from_noise: for sampling, the best of those that begin at the last step.
         """
-        plan = self.plans[variance if variance in self.plans else "analytic"]
+        plan = self.plans.get(variance, self.plans[ANALYTIC])
         return tuple(self.timesteps[position] for position in plan.positions(count, from_noise=from_noise))
 
     def check(self, model: Model, path: Path, *, clip: Clip) -> None:
-        """UserError where the plan was made for something else."""
+        """Raise UserError if the plan, which lies at `path`, was made for something else."""
         subject = subject_of(model, clip=clip)
-        for name, word in WORDS.items():
-            ours = subject[name]
-            if self.subject.get(name) != ours:
-                flag = ("--clip" if clip else "--no-clip") if isinstance(clip, bool) else f"--threshold {clip:g}"
-                weights = f" --weights {model.weights.removeprefix('ema ')}" if path.name == "plan.npz" else ""
-                same = {"weights": weights, "clip": f" {flag}"}.get(name, "")
-                theirs, mine = self.subject.get(name), ours
+        for name, other in WORDS.items():
+            if str(self.subject.get(name)) != str(subject[name]):
+                theirs, ours = (_in_words(part.get(name)) for part in (self.subject, subject))
                 if name == "weights":
-                    mine = f"{model.weights}, {ours}"
-                if name == "clip":
-                    theirs, mine = _told_clip(theirs), _told_clip(mine)
-                raise UserError(
-                    f"plan: {path} was made for {word} ({theirs}, asked for {mine}); plan anew:"
-                    f" iddpm plan {place_of(path)}{same}"
-                )
+                    ours = f"{model.weights}, {ours}"
+                what = f"{path} was made for {other} ({theirs}, asked for {ours})"
+                raise UserError(what, field="plan", way=[_anew(path), *_setting(name, model, path, clip)])
 
     @property
     def arrays(self) -> dict[str, Any]:
         """All numbers by name."""
-        numbers = {f"{name}.{field}": each for name, plan in self.plans.items() for field, each in vars(plan).items()}
-        numbers |= {f"{name}.{key}": each for name, table in self.tables.items() for key, each in table.state().items()}
-        return {
-            "timesteps": np.array(self.timesteps, dtype=np.int32),
-            **{name: each.numpy() for name, each in numbers.items()},
-        }
+        numbers = {f"{name}.{key}": values for name, plan in self.plans.items() for key, values in vars(plan).items()}
+        for name, table in self.tables.items():
+            numbers |= {f"{name}.{key}": values for key, values in table.state().items()}
+        timesteps = np.array(self.timesteps, dtype=np.int32)
+        return {"timesteps": timesteps, **{name: values.numpy() for name, values in numbers.items()}}
 
     @property
     def hash(self) -> str:
-        """What tells plans apart, in 16 hexadecimal digits."""
-        content = hashlib.sha256()
-        for name, each in self.arrays.items():
-            content.update(name.encode() + each.tobytes())
-        return content.hexdigest()[:16]
+        """A hash over all numbers, in 16 hexadecimal digits, by which plans are told apart."""
+        return _hash(self.arrays)
 
     def save(self, path: Path) -> None:
-        """As an npz file, whole or not at all."""
+        """Write an npz file, whole or not at all."""
         manifest = {
-            "format": FORMAT,
+            "format": VERSIONS["plan"],
             "hash": self.hash,
             "subject": self.subject,
             "about": self.about,
@@ -155,97 +123,59 @@ class StoredPlan:
 
     @classmethod
     def load(cls, path: Path) -> StoredPlan:
-        """UserError for a file that is missing, damaged or something else."""
+        """Read a file that `save` wrote; UserError if it is missing, damaged or something else."""
+        way = f"make one with iddpm plan {_model_of(path)}"
+        if not path.exists():
+            raise UserError(f"{path}: there is no plan", field="plan", way=way)
         try:
-            with zipfile.ZipFile(path) as archive:
-                if damaged := archive.testzip():  # numpy would read on, and take what it finds for an array's size
-                    raise zipfile.BadZipFile(damaged)
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                manifest = json.loads(str(arrays["manifest"]))
-                if manifest["format"] != FORMAT:
-                    raise UserError(
-                        f"plan: {path} is of another version of iddpm; plan anew: iddpm plan {place_of(path)}"
-                    )
-
-                def fields(name: str, *keys: str) -> dict[str, Tensor]:
-                    return {key: torch.from_numpy(arrays[f"{name}.{key}"]) for key in keys}
-
-                plans = {name: Plan(**fields(name, "bounds", "last", "before")) for name in manifest["plans"]}
-                tables = {
-                    name: ErrorTable.of_state(name, fields(name, "timesteps", "errors", "decoder"))
-                    for name in manifest["tables"]
-                }
-                timesteps, strides = arrays["timesteps"].tolist(), manifest.get("strides", {})
-                found = cls(manifest["subject"], manifest["about"], timesteps, plans, tables, strides)
-                if found.hash != manifest["hash"]:
-                    raise ValueError("other numbers than were saved")
-                return found
-        except UserError:
-            raise
-        except (*NOT_SUCH_ARRAYS, KeyError):  # what numpy says of it would mislead
-            reason = "there is no plan" if not path.exists() else "it is damaged, or something else"
-            raise UserError(f"plan: {path}: {reason}; make one with iddpm plan {place_of(path)}") from None
+            arrays = read_arrays(path)
+            manifest = json.loads(str(arrays.pop("manifest", "{}")))
+        except ValueError:  # what numpy says of it would mislead
+            manifest, arrays = {}, {}
+        if manifest.get("format", VERSIONS["plan"]) != VERSIONS["plan"]:
+            raise UserError(f"{path} is of another version of iddpm", field="plan", way=_anew(path))
+        if manifest.get("hash") != _hash(arrays):
+            raise UserError(f"{path}: it is damaged, or something else", field="plan", way=way)
+        numbers = {name: torch.from_numpy(values) for name, values in arrays.items()}
+        plans = {
+            name: Plan(*(numbers[f"{name}.{key}"] for key in ("bounds", "last", "before")))
+            for name in manifest["plans"]
+        }
+        tables = {
+            name: ErrorTable(name, *(numbers[f"{name}.{key}"] for key in ("timesteps", "errors", "decoder")))
+            for name in manifest["tables"]
+        }
+        strides = manifest.get("strides", {})
+        return cls(manifest["subject"], manifest["about"], arrays["timesteps"].tolist(), plans, tables, strides)
 
 
-def place_of(path: Path) -> str:
-    """The run of the plan at this path; MODEL where it lies beside weights, whose whole name it does not have."""
-    return str(path.parent) if path.name == "plan.npz" else "MODEL"
+def _hash(arrays: Mapping[str, Any]) -> str:
+    content = hashlib.sha256()
+    for name, values in arrays.items():
+        content.update(name.encode() + values.tobytes())
+    return content.hexdigest()[:16]
 
 
-def _stride_bound(costs: JumpCosts, candidates: list[int], whole: int, stride: str) -> float | None:
-    """The bound of a stride of the whole chain, or of the candidates nearest to its steps.
-
-    None where there is no such stride, or where two of its steps have one nearest candidate.
-    """
-    try:
-        wanted = kept_timesteps(whole, stride)
-    except UserError:
-        return None
-    known, steps = np.array(candidates), np.array(wanted)
-    above = np.searchsorted(known, steps).clip(0, len(known) - 1)
-    below = (above - 1).clip(0)
-    nearest = np.where(steps - known[below] <= known[above] - steps, below, above)
-    return costs.bound(nearest.tolist()) if len(np.unique(nearest)) == len(steps) else None
+def _model_of(path: Path) -> str:
+    """Return what to call the model of a plan: its run, or MODEL if the plan lies beside a file of weights."""
+    return str(path.parent) if path == RunDirectory(path.parent).plan else "MODEL"
 
 
-def jump_statistics(
-    model: Model,
-    dataset: Dataset,
-    statistics: JumpStatistics,
-    *,
-    count: int,
-    seed: int,
-    clip: Clip,
-    batch_size: int,
-) -> Iterator[bool]:
-    """Add the first `count` items of a dataset to `statistics`, whose chain is `model`'s or part of it.
-
-    Yields after every evaluation of the network; True after the last one of a batch, when `statistics` may be kept: a
-    later call goes on where they were. Item i has one noise, the same at every step, from a generator seeded with
-    (seed, i): what a plan compares are chains, and noise that they share does not tell neighbouring steps apart.
-    """
-    diffusion = statistics.diffusion
-    if not 0 < count <= len(dataset):
-        raise UserError(f"--count: must be 1 ... {len(dataset)}, the items to plan on, got {count}")
-    for start in range(statistics.count, count, batch_size):
-        rows = np.arange(start, min(start + batch_size, count))
-        x_0 = dataset.batch(rows).to(model.device)
-        predict = model.predict(model.conditions_from(x_0, dataset, rows))
-        noise = SeededNoise([mixed_seed(seed, int(row)) for row in rows], dataset.spec.shape, model.device)()
-        for position in reversed(range(len(diffusion.schedule))):
-            x_t = diffuse(diffusion.schedule.at_position(position, x_0), x_0, noise)
-            with torch.no_grad():
-                output = predict(x_t, diffusion.schedule.timestep(position, x_0.device))
-            statistics.add(position, x_0, x_t, output, clip=clip)
-            yield position == 0
+def _anew(path: Path) -> str:
+    return f"plan anew: iddpm plan {_model_of(path)}"
 
 
-def candidates(model: Model, most: int | None) -> Diffusion:
-    """The steps to choose from: all of them, or `most` of a longer chain.
+def _setting(name: str, model: Model, path: Path, clip: Clip) -> list[str | Setting]:
+    """Return the setting with which planning anew makes a plan that fits in the part `name` of its subject."""
+    if name == "clip":
+        return [" ", Setting("clip", clip)]
+    if name == "weights" and path == RunDirectory(path.parent).plan:
+        return [" ", Setting("weights", model.weights.removeprefix("ema "))]
+    return []
 
-    They are closer at the data's end ("quadratic"), where the bound's terms change fastest: evenly spaced ones leave
-    out just the steps that cost most to do without.
-    """
-    if most is None or most >= len(model.diffusion.schedule):
-        return model.diffusion
-    return model.diffusion.strided(f"quadratic{most}")
+
+def _in_words(part: object) -> object:
+    """Return a part of a subject for a message: only clipping is no text."""
+    if isinstance(part, bool) or part is None:
+        return "to the data's range" if part else "none"
+    return f"at the quantile {part:g}" if isinstance(part, float) else part

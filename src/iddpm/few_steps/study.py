@@ -4,76 +4,91 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
 from iddpm.data import Dataset
 from iddpm.data.scaling import Levels
-from iddpm.diffusion import Diffusion
-from iddpm.diffusion.readings import Jacobian, Reading
-from iddpm.diffusion.respacing import Stride, kept_timesteps
+from iddpm.diffusion.readings import Reading, reading_named
+from iddpm.diffusion.respacing import Stride, kept_timesteps, named_stride
 from iddpm.errors import UserError
 from iddpm.evaluation.features import FeatureNetwork
 from iddpm.evaluation.images import collect, images_of_model
 from iddpm.evaluation.metrics.metric import CONFIDENCE
 from iddpm.evaluation.scores import distance
 from iddpm.evaluation.statistics import Statistics
-from iddpm.few_steps.plan import StoredPlan
+from iddpm.few_steps.kept import KeptStudy
+from iddpm.few_steps.plan import StoredPlan, name_of
 from iddpm.model import Model
-from iddpm.names import MODEL, READINGS
-from iddpm.progress import Work, finish
+from iddpm.names import MODEL, PLANNED, READINGS, SAMPLERS, STRIDES, VARIANCES
+from iddpm.progress import Progress, Work, finish
 from iddpm.sampling import SamplerOptions
 from iddpm.scoring.whole import ScoringOptions, scoring
 
 WHOLE = "whole"
 """The stride that others are compared with: every step of the chain, or very many."""
+Row = dict[str, Any]
+"""The row of a setting in a table, as JSON: what `Study.judge` returns."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One way of sampling. evaluations: of the network for each sample, whichever way they are spent."""
+    """One way of sampling.
 
+    method: sampler and variance in a word. variance: "model" is the network's own. evaluations: of the network for each
+    sample, whichever way they are spent.
+    """
+
+    method: str
     sampler: str
     variance: str
     stride: str
     evaluations: int
 
     @property
-    def method(self) -> str:
-        """Sampler and variance in a word."""
-        if self.sampler != "ancestral":
-            return self.sampler
-        return "learned" if self.variance == MODEL else self.variance
+    def steps(self) -> int:
+        """The number of steps: some variances take more than one evaluation at each."""
+        each: int = READINGS.fact(self.variance, "evaluations", 1) if self.variance != MODEL else 1
+        return self.evaluations // each
 
     @property
-    def steps(self) -> int:
-        """Of the chain: a Jacobian takes another evaluation at each."""
-        return self.evaluations // (Jacobian.evaluations if self.variance == "jacobian" else 1)
+    def has_bound(self) -> bool:
+        """Whether the sampler draws from p(x_{t-1} | x_t), whose bits/dim can be scored."""
+        return bool(SAMPLERS.fact(self.sampler, "uses_variance", False))
 
 
-SOLVERS: tuple[str, ...] = ("ddim", "dpm++", "dpm++sde", "unipc")
+def own_variance(model: Model) -> str:
+    """Return the name of the variance that the model has: "learned", or that of the fixed one."""
+    variance = model.diffusion.parameterization.variance
+    return "learned" if variance.is_learned else name_of(VARIANCES, variance)
 
 
-STRIDES = ("uniform", "ddim", "quadratic", "planned")
+def settings(model: Model, plan: StoredPlan, counts: Sequence[int], whole: int) -> list[Setting]:
+    """Return all ways to spend so many evaluations, and before them the chain of `whole` steps."""
+    own = own_variance(model)
+    variances = {own: MODEL}
+    for name in READINGS:
+        if name != own and (name in plan.tables or not READINGS.fact(name, "planned", False)):
+            variances[name] = name
+    methods = []
+    for sampler in SAMPLERS:
+        if not SAMPLERS.fact(sampler, "uses_variance", False):
+            methods.append((sampler, sampler, MODEL))
+        elif sampler == SamplerOptions.sampler:
+            methods += [(name, sampler, variance) for name, variance in variances.items()]
+        else:
+            methods += [(f"{sampler}, {name}", sampler, variance) for name, variance in variances.items()]
+    few = [Setting(*method, stride, count) for count, method, stride in product(counts, methods, [*STRIDES, PLANNED])]
+    chain = len(model.diffusion.schedule)
+    possible = [setting for setting in few if setting.stride == PLANNED or _exists(setting, chain)]
+    return [Setting(own, SamplerOptions.sampler, MODEL, WHOLE, whole), *possible]
 
 
-def settings(plan: StoredPlan, counts: Sequence[int], whole: int) -> list[Setting]:
-    """Everything that can be tried with so many evaluations each, and first the chain of `whole` steps."""
-    variances = [MODEL, "fixed_small", "fixed_large", *plan.tables, "jacobian"]
-    methods: list[tuple[str, str]] = [("ancestral", name) for name in variances]
-    methods += [(name, MODEL) for name in SOLVERS]
-    few = [
-        Setting(sampler, variance, stride, count)
-        for count, (sampler, variance), stride in product(counts, methods, STRIDES)
-    ]
-    known = [each for each in few if each.stride != "ddim" or _divides(each.steps, plan.timesteps[-1] + 1)]
-    return [Setting("ancestral", MODEL, WHOLE, whole), *known]
-
-
-def _divides(steps: int, chain: int) -> bool:
-    """Whether every n-th step of a chain gives so many."""
+def _exists(setting: Setting, chain: int) -> bool:
+    """Tell whether the setting's stride has so many steps of the chain."""
     try:
-        return bool(kept_timesteps(chain, f"ddim{steps}"))
+        return bool(kept_timesteps(chain, named_stride(setting.stride, setting.steps)))
     except UserError:
         return False
 
@@ -96,10 +111,23 @@ class Study:
     batch_size: int = 128
     given: Mapping[str, Any] = field(default_factory=dict)
 
+    def judging(self, wanted: Sequence[Setting], kept: KeptStudy) -> Work[list[Row]]:
+        """Return a row for every setting: those that are kept, and the others, judged and then kept."""
+        new = [setting for setting in wanted if kept.row(setting) is None]
+        done, total = 0, sum(self.rounds(setting, kept.drawn(setting)) for setting in new)
+        yield Progress("judging", done, total)
+        for setting in new:
+            drawn = kept.drawn(setting)
+            what = f"judging: {setting.method}, {setting.stride}, {setting.evaluations} evaluations"
+            row = yield from _counted(self.judge(setting, drawn, partial(kept.keep, setting)), what, done, total)
+            kept.add(setting, row)
+            done += self.rounds(setting, drawn)
+        return [kept.row(setting) or {} for setting in wanted]
+
     def rounds(self, setting: Setting, drawn: Sequence[Levels] = ()) -> int:
-        """How often `judge` yields before it has the row."""
+        """Return how often `judge` yields before it has the row."""
         batches = -(-self.count // self.batch_size) - len(drawn)
-        if setting.sampler == "ancestral":
+        if setting.has_bound:
             batches += -(-len(self.held_out) // self.batch_size)
         return batches * setting.steps
 
@@ -108,17 +136,16 @@ class Study:
         setting: Setting,
         drawn: Sequence[Levels] = (),
         keep: Callable[[int, Levels], None] = lambda number, batch: None,
-    ) -> Work[dict[str, Any]]:
-        """Return the row of a table (JSON), after progress for every step of a batch.
+    ) -> Work[Row]:
+        """Return the row of a setting, after progress for every step of a batch.
 
         drawn: the first batches that an earlier call gave to `keep`, which is called with the number of every batch of
         samples and the batch.
         """
-        variance = self._variance(setting)
-        options = SamplerOptions(self._stride(setting, from_noise=True), setting.sampler, reading=variance)
+        reading = self._reading(setting)
         images = images_of_model(
             self.model,
-            options,
+            SamplerOptions(self._stride(setting, from_noise=True), setting.sampler, reading=reading),
             {"source": "the model"},
             count=self.count,
             seed=self.seed,
@@ -129,7 +156,7 @@ class Study:
         images = replace(images, batches=_kept(images.batches, len(drawn), keep))
         samples = yield from collect(images, self.network)
         score = finish(distance(samples, self.real))
-        row: dict[str, Any] = {
+        row: Row = {
             "method": setting.method,
             "sampler": setting.sampler,
             "variance": setting.variance,
@@ -139,34 +166,40 @@ class Study:
             "fd": {"value": score.value, "error": score.error},
             "bits": None,
         }
-        if setting.sampler == "ancestral":
+        if setting.has_bound:
             scored = self.model.diffusion.strided(self._stride(setting, from_noise=False))
-            row["bits"] = yield from self._bits(scored, variance)
+            options = ScoringOptions(seed=self.seed, reading=reading, batch_size=self.batch_size)
+            bound = yield from scoring(self.model, self.held_out, scored, options)
+            row["bits"] = {"mean": bound.total.mean, "error": bound.total.error}
         return row
 
     def uses_plan(self, setting: Setting) -> bool:
-        """Whether another plan would give another row."""
-        return setting.stride == "planned" or setting.variance in self.plan.tables
-
-    def _bits(self, diffusion: Diffusion, variance: Reading | None) -> Work[dict[str, float]]:
-        options = ScoringOptions(seed=self.seed, reading=variance, batch_size=self.batch_size)
-        score = yield from scoring(self.model, self.held_out, diffusion, options)
-        return {"mean": score.total.mean, "error": score.total.error}
+        """Tell whether another plan would give another row."""
+        return setting.stride == PLANNED or setting.variance in self.plan.tables
 
     def _stride(self, setting: Setting, *, from_noise: bool) -> Stride | None:
         if setting.stride == WHOLE:
             return str(setting.steps)
-        if setting.stride == "planned":
+        if setting.stride == PLANNED:
             return self.plan.chain(setting.steps, setting.variance, from_noise=from_noise)
-        return f"{'' if setting.stride == 'uniform' else setting.stride}{setting.steps}"
+        return named_stride(setting.stride, setting.steps)
 
-    def _variance(self, setting: Setting) -> Reading | None:
+    def _reading(self, setting: Setting) -> Reading | None:
         if setting.variance == MODEL:
             return None
-        if setting.variance == "jacobian":
-            return Jacobian(self.seed)
-        table = self.plan.tables.get(setting.variance)
-        return READINGS[setting.variance]() if table is None else table
+        return self.plan.tables.get(setting.variance) or reading_named(setting.variance, seed=self.seed)
+
+
+def _counted(work: Work[Row], what: str, done: int, total: int) -> Work[Row]:
+    """Do work as a part of larger work, of which `done` was done before it."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            row: Row = stop.value
+            return row
+        done += 1
+        yield Progress(what, done, total)
 
 
 def _kept(batches: Iterator[Work[Levels]], first: int, keep: Callable[[int, Levels], None]) -> Iterator[Work[Levels]]:
@@ -181,13 +214,13 @@ def _kept(batches: Iterator[Work[Levels]], first: int, keep: Callable[[int, Leve
         yield work if number < first else kept(number, work)
 
 
-def within(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Settings of few steps whose FD is not above the 95 % interval of the whole chain's."""
+def within(rows: list[Row]) -> list[Row]:
+    """Return the settings of few steps whose FD is not above the 95 % interval of the whole chain's."""
     whole = next(row for row in rows if row["stride"] == WHOLE)
     most = whole["fd"]["value"] + CONFIDENCE * whole["fd"]["error"]
     return [row for row in rows if row["stride"] != WHOLE and row["fd"]["value"] <= most]
 
 
-def cheapest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The setting of fewest evaluations whose FD is within the 95 % interval of the whole chain's, if there is one."""
+def cheapest(rows: list[Row]) -> Row | None:
+    """Return the setting of fewest evaluations whose FD is within the 95 % interval of the whole chain's, if any."""
     return min(within(rows), key=lambda row: (row["evaluations"], row["fd"]["value"]), default=None)

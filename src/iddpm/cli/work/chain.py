@@ -7,16 +7,17 @@ from pathlib import Path
 
 from iddpm.acceleration import choose_device
 from iddpm.checkpoints.loading import load
+from iddpm.checkpoints.run import plan_path
 from iddpm.cli.arguments import settings_as
 from iddpm.cli.model_flags import Chain, Clipping, Drawing, RunsOn, Weights
 from iddpm.cli.progress import counted, say
-from iddpm.diffusion import Reading
-from iddpm.diffusion.respacing import Stride
+from iddpm.diffusion.readings import Reading, reading_named
+from iddpm.diffusion.respacing import Stride, named_stride
 from iddpm.diffusion.reverse import Clip
 from iddpm.errors import Setting, UserError
 from iddpm.few_steps.plan import StoredPlan
 from iddpm.model import Model
-from iddpm.names import MODEL, PLANNED, READINGS, STRIDES
+from iddpm.names import MODEL, PLANNED, READINGS
 from iddpm.presets import preset
 from iddpm.sampling import SamplerOptions, check_reading
 
@@ -92,7 +93,7 @@ def _stride(arguments: Chain, model: Model, path: str, clip: Clip, *, from_noise
         raise UserError(f'"{steps}" is a stride of its own', field="steps", way=way)
     if stride == PLANNED:
         return fitting_plan(model, path, clip).chain(int(steps), arguments.variance, from_noise=from_noise)
-    return f"{STRIDES.fact(stride, 'prefix', stride)}{steps}"
+    return named_stride(stride, steps)
 
 
 def _check_length(steps: str, model: Model) -> None:
@@ -116,8 +117,7 @@ def reading_of(arguments: Chain, model: Model, path: str, clip: Clip) -> Reading
     if name == MODEL:
         return None
     if not READINGS.fact(name, "planned", False):
-        reading: Reading = READINGS[name](arguments.seed) if READINGS.fact(name, "seeded") else READINGS[name]()
-        return reading
+        return reading_named(name, seed=arguments.seed)
     if not os.path.lexists(plan_path(path)):
         raise UserError(f"{name} is found by iddpm plan", field="variance", way=f"run iddpm plan {path} first")
     tables = fitting_plan(model, path, clip).tables
@@ -127,14 +127,10 @@ def reading_of(arguments: Chain, model: Model, path: str, clip: Clip) -> Reading
     return tables[name]
 
 
-def plan_path(model: str) -> Path:
-    """Return where the plan of the model at this path is kept: in the run, or beside the file of weights."""
-    path = Path(model)
-    return path / "plan.npz" if path.is_dir() else path.with_name(f"{path.stem}-plan.npz")
-
-
 def fitting_plan(model: Model, path: str, clip: Clip) -> StoredPlan:
     """Return the plan of the model at `path`. UserError if there is none, or one of something else."""
-    plan = StoredPlan.load(plan_path(path))
-    plan.check(model, plan_path(path), clip=clip)
+    place = plan_path(path)
+    plan = StoredPlan.load(place)
+    with settings_as({} if isinstance(clip, bool) else {"clip": "threshold"}):
+        plan.check(model, place, clip=clip)
     return plan

@@ -1,11 +1,13 @@
 """The ways to read a trained network otherwise than it was made, a file each."""
 
-from iddpm.diffusion.readings.error_table import ErrorTable
+from iddpm.diffusion.readings.error_table import ANALYTIC, CALIBRATED, ErrorTable
 from iddpm.diffusion.readings.fixed import FixedLargeReading, FixedReading, FixedSmallReading
 from iddpm.diffusion.readings.jacobian import Jacobian
-from iddpm.diffusion.readings.reading import ExpectedError, Reading
+from iddpm.diffusion.readings.reading import ExpectedError, Reading, reading_named
 
 __all__ = [
+    "ANALYTIC",
+    "CALIBRATED",
     "ErrorTable",
     "ExpectedError",
     "FixedLargeReading",
@@ -13,4 +15,5 @@ __all__ = [
     "FixedSmallReading",
     "Jacobian",
     "Reading",
+    "reading_named",
 ]

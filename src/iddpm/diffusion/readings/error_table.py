@@ -19,6 +19,8 @@ from iddpm.diffusion.readings.reading import ExpectedError, Reading
 from iddpm.diffusion.reverse import Clip
 from iddpm.diffusion.schedule import NoiseSchedule
 
+ANALYTIC, CALIBRATED = "analytic", "calibrated"
+
 
 @dataclass(frozen=True, eq=False)
 class ErrorTable(Reading):

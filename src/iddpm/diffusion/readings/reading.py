@@ -11,6 +11,7 @@ from iddpm.diffusion.parameterization import Spread, Variance
 from iddpm.diffusion.process import Diffusion, Predict
 from iddpm.diffusion.reverse import Clip
 from iddpm.diffusion.schedule import StepCoefficients
+from iddpm.names import READINGS
 
 
 class Reading(ABC):
@@ -26,6 +27,12 @@ class Reading(ABC):
     @abstractmethod
     def apply(self, diffusion: Diffusion, predict: Predict, *, clip: Clip) -> tuple[Diffusion, Predict]:
         """Return the diffusion and the network as this reading has them. `diffusion` is on the steps to be taken."""
+
+
+def reading_named(name: str, *, seed: int = 0) -> Reading:
+    """Return the reading of that name in `names.READINGS`, with the seed if it draws; not one that a plan holds."""
+    reading: Reading = READINGS[name](seed) if READINGS.fact(name, "seeded", False) else READINGS[name]()
+    return reading
 
 
 class ExpectedError(Variance):
