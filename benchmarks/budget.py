@@ -10,7 +10,6 @@ that an interrupted study goes on. Adds to docs/results/budget.json, and makes b
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import statistics
@@ -25,7 +24,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from benchmarks.quality import RESULTS
+from benchmarks.results import measured, parser, read, sentence, write
 from iddpm.checkpoints.loading import load
 from iddpm.cli.train_words import train_command
 from iddpm.data import Dataset, open_source
@@ -103,7 +102,7 @@ def study(
     assert held_out is not None
     exact = exact_bound(run, model, held_out, count, passes, repeats)
     print(exact, file=sys.stderr, flush=True)
-    known = {"exact": exact.mean, "exact_error": exact.error, "pass_spread": exact.pass_spread}
+    known = {"exact": exact.mean, "exact_error": exact.error, "pass_spread": exact.pass_spread} | measured()
     known |= {"passes": passes, "repeats": repeats}
     return [
         {**asked(run, model, held_out, exact, error, count, many), **known}
@@ -139,7 +138,7 @@ def asked(
 
 
 def page(results: list[dict[str, Any]]) -> str:
-    """All results so far for a person."""
+    """Return the page of all results so far."""
     lines = [
         "# Bits/dim on a budget",
         "",
@@ -167,37 +166,38 @@ def page(results: list[dict[str, Any]]) -> str:
         "than E, a budget saves little: images of few pixels in a short chain are such data. The runs:",
         "",
         "```sh",
-        *dict.fromkeys(each["train"] for each in results),
+        *dict.fromkeys(result["train"] for result in results),
         "```",
+        *sentence(results),
     ]
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--error", type=float, nargs="+", default=[0.01])
-    parser.add_argument("--count", type=int, default=64)
-    parser.add_argument("--trials", type=int, nargs="+", default=[200], help="one number, or one for each error")
-    parser.add_argument("--passes", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=0, help=f"of the {NEAR} steps next to the data")
-    parser.add_argument("--out", type=Path, default=RESULTS / "budget.json")
-    arguments = parser.parse_args()
-    if arguments.passes < 2:
-        parser.error("--passes: at least 2, whose difference says how exact their mean is")
-    trials = arguments.trials * len(arguments.error) if len(arguments.trials) == 1 else arguments.trials
-    if len(trials) != len(arguments.error):
-        parser.error(f"--trials: {len(trials)} numbers for {len(arguments.error)} errors; give one, or one for each")
-    found = study(arguments.run, arguments.error, arguments.count, trials, arguments.passes, arguments.repeats)
-    results = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
-    key = ("data", "T", "items", "error")
-    for result in found:
-        results = [each for each in results if any(each[name] != result[name] for name in key)]
-        results.append(result)
-    arguments.out.write_text(json.dumps(results, indent=1) + "\n")
-    arguments.out.with_suffix(".md").write_text(page(results))
-    print(json.dumps(found, indent=1))
+def main(words: list[str] | None = None) -> None:
+    """Run the command."""
+    command = parser(__doc__)
+    command.add_argument("run", type=Path, nargs="?")
+    command.add_argument("--error", type=float, nargs="+", default=[0.01])
+    command.add_argument("--count", type=int, default=64)
+    command.add_argument("--trials", type=int, nargs="+", default=[200], help="one number, or one for each error")
+    command.add_argument("--passes", type=int, default=8)
+    command.add_argument("--repeats", type=int, default=0, help=f"of the {NEAR} steps next to the data")
+    arguments = command.parse_args(words)
+    path = arguments.out / "budget.json"
+    results = read(path, [])
+    if not arguments.page:
+        if arguments.run is None:
+            command.error("needs a run")
+        if arguments.passes < 2:
+            command.error("--passes: at least 2, whose difference says how exact their mean is")
+        trials = arguments.trials * len(arguments.error) if len(arguments.trials) == 1 else arguments.trials
+        if len(trials) != len(arguments.error):
+            command.error(f"--trials: {len(trials)} for {len(arguments.error)} errors; give one, or one for each")
+        new = study(arguments.run, arguments.error, arguments.count, trials, arguments.passes, arguments.repeats)
+        keys = [[result[name] for name in ("data", "T", "items", "error")] for result in new]
+        results = [row for row in results if [row[name] for name in ("data", "T", "items", "error")] not in keys] + new
+        write(path, results)
+    path.with_suffix(".md").write_text(page(results))
 
 
 if __name__ == "__main__":

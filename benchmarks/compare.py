@@ -9,22 +9,17 @@ take no part in bfloat16 where they can only imitate it.
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks.contestants import CONTESTANTS, DEVICE, STEPS
 from benchmarks.matched import SIZES
-
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
+from benchmarks.results import measured, parser, processor, read, tell, write
 
 
 class Case(NamedTuple):
@@ -36,7 +31,7 @@ class Case(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For a table."""
+        """Return the case as a table names it."""
         return f"{self.size} b{self.batch}"
 
 
@@ -57,7 +52,7 @@ class Process:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, case: Case, seconds: float) -> dict[str, float]:
-        """The answer to one task."""
+        """Return the answer to one task."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps({**case._asdict(), "seconds": seconds}), file=self._process.stdin, flush=True)
@@ -65,33 +60,30 @@ class Process:
         return answer
 
     def end(self) -> None:
-        """No more tasks."""
+        """Close its input, and wait for its end."""
         self._process.communicate()
 
 
 def measure(cases: list[Case], names: list[str], rounds: int, seconds: float) -> dict[str, Any]:
-    """Seconds a call of every case and contestant, of every round."""
+    """Return the seconds of a call, of every case, contestant and round."""
     processes = {name: Process(name) for name in names}
-    found: dict[str, Any] = {}
+    timings: dict[str, Any] = {}
     for case in cases:
         turns: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for name, process in processes.items():
                 turns[name].append(process.ask(case, seconds)["seconds"])
-        found[f"{case.work} {case.name}"] = turns
+        timings[f"{case.work} {case.name}"] = turns
         medians = {name: statistics.median(values) for name, values in turns.items()}
-        print(
-            f"{case.work} {case.name}: images/s",
-            {n: round(case.batch / s, 1) for n, s in medians.items()},
-            file=sys.stderr,
-        )
+        speeds = {name: round(case.batch / median, 1) for name, median in medians.items()}
+        tell(f"{case.work} {case.name}: images/s {speeds}")
     for process in processes.values():
         process.end()
-    return found
+    return timings
 
 
 def memory(case: Case, name: str) -> float:
-    """Bytes at the peak of a process that trains for three steps."""
+    """Return the bytes at the peak of a process that trains for three steps."""
     process = Process(name)
     peak = 0.0
     for _ in range(3):
@@ -101,7 +93,7 @@ def memory(case: Case, name: str) -> float:
 
 
 def peaks() -> dict[str, float]:
-    """FLOP/s of the best matrix product and the best convolution that torch does here, in float32."""
+    """Return the FLOP/s of torch's best matrix product and convolution here, in float32."""
     from iddpm.speed import measure_peak
 
     peak = measure_peak(DEVICE, "float32")
@@ -109,7 +101,7 @@ def peaks() -> dict[str, float]:
 
 
 def run(rounds: int, seconds: float, sizes: set[str]) -> dict[str, Any]:
-    """All measurements."""
+    """Return all measurements."""
     names = [name for name in CONTESTANTS if rounds_fast() or "bfloat16" not in name]
     ours = names[0]
 
@@ -136,14 +128,13 @@ def run(rounds: int, seconds: float, sizes: set[str]) -> dict[str, Any]:
         other.end()
         loops[f"{case.work} {case.name}"] = turns
         ratio = statistics.median(a / b for a, b in zip(turns["loop"], turns["bare"], strict=True))
-        print(f"{case.work} {case.name}: loop over bare network {ratio:.3f}", file=sys.stderr)
+        tell(f"{case.work} {case.name}: loop over bare network {ratio:.3f}")
     peak_bytes = {case.name: {name: memory(case, name) for name in names} for case in chosen(MEMORY)}
     return {
         "machine": {
             "processor": processor() if DEVICE.type == "cpu" else torch.cuda.get_device_name(),
             "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "date": time.strftime("%Y-%m-%d"),
+            **{key: value for key, value in measured().items() if key != "machine"},
             "peaks": top,
         },
         "rounds": rounds,
@@ -156,23 +147,12 @@ def run(rounds: int, seconds: float, sizes: set[str]) -> dict[str, Any]:
 
 
 def rounds_fast() -> bool:
-    """Whether bfloat16 is computed here rather than imitated, which takes ten times as long."""
+    """Return whether bfloat16 is computed here rather than imitated, which takes ten times as long."""
     return DEVICE.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def processor() -> str:
-    """Its name and widest vectors."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return f"{name} ({'AMX, ' if 'amx_bf16' in flags else ''}{'AVX-512' if 'avx512f' in flags else 'AVX2'})"
-
-
-def tables(results: dict[str, Any]) -> str:
-    """The results for a person."""
+def page(results: dict[str, Any]) -> str:
+    """Return the page of the results."""
     machine, facts = results["machine"], results["facts"]
     ours, diffusers, other, rounded = CONTESTANTS
     names = [name for name in CONTESTANTS if name in next(iter(results["seconds"].values()))]
@@ -183,7 +163,8 @@ def tables(results: dict[str, Any]) -> str:
         f"`python -m benchmarks.compare --rounds {results['rounds']} --seconds {results['seconds_a_turn']:g}` made this"
         " page. Medians of interleaved turns,"
         f" each contestant in its own process with its own defaults; {machine['processor']},"
-        f" {machine['threads']} threads, torch {machine['torch']}, {machine['date']}."
+        f" {machine['threads']} threads, torch {machine['torch']}, {machine['date']}"
+        f"{', commit ' + machine['commit'] if machine.get('commit') else ''}."
         f" Peak here: {top['matrix product']:.0f} GFLOP/s (matrix product),"
         f" {top['3x3 convolution']:.0f} (3x3 convolution).",
         "",
@@ -223,20 +204,20 @@ def tables(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of work a turn, at least one call")
-    parser.add_argument("--sizes", default="S,M,L")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    results = run(arguments.rounds, arguments.seconds, set(arguments.sizes.split(",")))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "speed.json").write_text(json.dumps(results, indent=1) + "\n")
-    page = tables(results)
-    (arguments.out / "speed.md").write_text(page)
-    print(page)
+def main(words: list[str] | None = None) -> None:
+    """Run the command."""
+    command = parser(__doc__)
+    command.add_argument("--rounds", type=int, default=3)
+    command.add_argument("--seconds", type=float, default=1.0, help="of work a turn, at least one call")
+    command.add_argument("--sizes", default="S,M,L")
+    command.add_argument("--name", default="speed", help="of the .json and the .md")
+    arguments = command.parse_args(words)
+    path = arguments.out / f"{arguments.name}.json"
+    if not arguments.page:
+        write(path, run(arguments.rounds, arguments.seconds, set(arguments.sizes.split(","))))
+    text = page(read(path, None))
+    path.with_suffix(".md").write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,16 @@ cores.
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
 import time
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from benchmarks.compare import processor
+from benchmarks.results import measured, parser, provenance, read, tell, write
 from iddpm.config import DataConfig
 from iddpm.data import ArrayDataset, open_source
 from iddpm.evaluation.features import ClassifierFeatures
@@ -31,14 +29,13 @@ from iddpm.evaluation.metrics.manifolds import manifolds
 from iddpm.evaluation.metrics.moments import Moments
 from iddpm.progress import finish
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 Z = 1.645
 """Standard errors of a difference beyond which it counts, on one side: 5 % of differences that are chance are."""
 Scored = dict[str, tuple[float, float]]
 
 
 def scored(generated: Tensor, real: Tensor, seed: int) -> Scored:
-    """Each score with its standard error, as `iddpm evaluate` has them."""
+    """Return each score with its standard error, as `iddpm evaluate` has them."""
 
     def scores(rows: Tensor, real_rows: Tensor) -> dict[str, float]:
         ours, theirs = generated[rows], real[real_rows]
@@ -51,20 +48,20 @@ def scored(generated: Tensor, real: Tensor, seed: int) -> Scored:
 
 
 def differs(name: str, higher: Scored, lower: Scored) -> bool:
-    """Whether `higher` is above `lower` in a score by more than chance."""
+    """Return whether `higher` is above `lower` in a score by more than chance."""
     (a, a_error), (b, b_error) = higher[name], lower[name]
     return a - b > Z * (a_error**2 + b_error**2) ** 0.5
 
 
 def blurred(items: np.ndarray, radius: float) -> np.ndarray:
-    """Each digit with a Gaussian blur, in 17 grey levels again."""
+    """Return each digit with a Gaussian blur, in 17 grey levels again."""
     pictures = [Image.fromarray(item[0].astype(np.float32) * 15.9375) for item in items]
-    found = [np.asarray(picture.convert("L").filter(ImageFilter.GaussianBlur(radius))) for picture in pictures]
-    return (np.stack(found)[:, None] / 15.9375).round().astype(np.uint8)
+    soft = [np.asarray(picture.convert("L").filter(ImageFilter.GaussianBlur(radius))) for picture in pictures]
+    return (np.stack(soft)[:, None] / 15.9375).round().astype(np.uint8)
 
 
 def trial(number: int, features: Tensor, blurry: Tensor, labels: np.ndarray) -> dict[str, bool]:
-    """What was noticed this time."""
+    """Return which faults the scores notice in one split of the digits."""
     order = np.random.default_rng(number).permutation(len(features))
     reference, other = np.sort(order[:898]), np.sort(order[898:])
     real = features[reference]
@@ -93,11 +90,10 @@ def trial(number: int, features: Tensor, blurry: Tensor, labels: np.ndarray) -> 
     }
 
 
-def page(found: dict[str, object]) -> str:
-    counts = found["noticed"]
-    assert isinstance(counts, dict)
-    rows = "\n".join(f"| {what} | {count} |" for what, count in counts.items())
-    trials = found["trials"]
+def page(study: dict[str, Any]) -> str:
+    """Return the page of a study."""
+    rows = "\n".join(f"| {fault} | {count} |" for fault, count in study["noticed"].items())
+    trials = study["trials"]
     return f"""# Planted faults
 
 `python -m benchmarks.faults --trials {trials}` made this page: {trials} trials on scikit-learn's digits, in the
@@ -108,17 +104,14 @@ random. "Lowers" and "by more than chance" mean a difference beyond {Z} standard
 |---|---|
 {rows}
 
-{found["machine"]}, torch {found["torch"]}, {found["seconds"]:.0f} s.
+{provenance(study)}, {study["seconds"]:.0f} s.
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=100)
-    arguments = parser.parse_args()
+def measure(trials: int) -> dict[str, Any]:
+    """Return how often each fault is noticed in so many trials."""
     begun = time.perf_counter()
-    splits = open_source(DataConfig(source="digits", validation=0.0))
-    data = splits.train
+    data = open_source(DataConfig(source="digits", validation=0.0)).train
     rows = np.arange(len(data))
     labels = data.labels(rows)
     assert labels is not None
@@ -128,22 +121,29 @@ def main() -> None:
     soft = ArrayDataset(data.spec, blurred(items, 0.4))
     blurry = network.embed(soft.items(rows), 17).features
     counts: dict[str, int] = {}
-    for number in range(arguments.trials):
-        for what, noticed in trial(number, features, blurry, labels).items():
-            counts[what] = counts.get(what, 0) + noticed
+    for number in range(trials):
+        for fault, noticed in trial(number, features, blurry, labels).items():
+            counts[fault] = counts.get(fault, 0) + noticed
         if number % 10 == 9:
-            print(f"{number + 1}/{arguments.trials} {counts}", flush=True)
-    found = {
-        "trials": arguments.trials,
+            tell(f"{number + 1}/{trials} {counts}")
+    return {
+        "trials": trials,
         "noticed": counts,
-        "machine": processor(),
-        "torch": torch.__version__,
+        **measured(),
         "python": platform.python_version(),
         "seconds": time.perf_counter() - begun,
     }
-    (RESULTS / "faults.json").write_text(json.dumps(found, indent=2) + "\n")
-    (RESULTS / "faults.md").write_text(page(found))
-    print(page(found))
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run the command."""
+    command = parser(__doc__)
+    command.add_argument("--trials", type=int, default=100)
+    arguments = command.parse_args(words)
+    path = arguments.out / "faults.json"
+    if not arguments.page:
+        write(path, measure(arguments.trials))
+    path.with_suffix(".md").write_text(page(read(path, None)))
 
 
 if __name__ == "__main__":

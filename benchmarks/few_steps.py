@@ -1,6 +1,6 @@
 """Few steps, with several seeds: FD and bits/dim for every sampler, variance and stride, and what was promised of them.
 
-    python -m benchmarks.few_steps digits [--seeds 3] [--runs runs/few-steps] [--again]
+    python -m benchmarks.few_steps digits [--seeds 3] [--runs runs/few-steps] [--page]
 
 For every seed trains a run, plans it on the first held-out items, and judges it by `iddpm steps`, bits/dim on the last
 held-out items, which were not planned on. All of it is kept in the runs, so that an interrupted study goes on. Writes
@@ -9,7 +9,6 @@ docs/results/few-steps-DATA.md, .json and .png: means over seeds, with the stand
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality import RESULTS
+from benchmarks.results import measured, parser, read, sentence, with_error, write
 from iddpm.checkpoints.loading import load
 from iddpm.config import Config
 from iddpm.data import open_source
@@ -157,6 +156,7 @@ def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
         "cheapest": judged["cheapest"],
         "planned": bounds,
         "unseen": json.loads(unseen.read_text()),
+        "measured": measured(),
     }
 
 
@@ -242,13 +242,6 @@ def find(rows: list[dict[str, Any]], method: str, stride: str, evaluations: int)
     return next(row for row in rows if (row["method"], row["stride"], row["evaluations"]) == key)
 
 
-def shown(pair: tuple[float, float], digits: int = 3) -> str:
-    """A mean with its error, where there is one."""
-    if pair[1] == 0:
-        return f"{pair[0]:.{digits}f}"
-    return f"{pair[0]:.{digits}f} ± {pair[1]:.{digits}f}"
-
-
 def reached(is_so: bool) -> str:
     """Said of what was measured."""
     return "" if is_so else ", missed"
@@ -281,7 +274,7 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
                 for found in studies
             ]
         )
-        found = shown(above) + reached(above[0] <= most)
+        found = with_error(*above, 3) + reached(above[0] <= most)
         lines.append(
             f"| {count} planned steps, {method}, above the {full(studies[0])['steps']} steps, bits/dim |"
             f" at most {most} | {found} |"
@@ -293,7 +286,7 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
     ratio = mean([value / full(found)["fd"]["value"] for value, found in zip(at_25, studies, strict=True)])
     lines.append(
         f"| FD at 25 evaluations ({name}) over that in all {full(studies[0])['steps']} steps | at most 1.1 |"
-        f" {shown(ratio, 2)}{reached(ratio[0] <= 1.1)} |"
+        f" {with_error(*ratio, 2)}{reached(ratio[0] <= 1.1)} |"
     )
     at_ten = [row for row in rows if row["evaluations"] == 10]
     best = min(at_ten, key=lambda row: row["fd"]["value"])
@@ -310,10 +303,10 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
             name = f"{best['method']}, {best['stride']}"
             lines.append(
                 f"| FD at 10 evaluations: {fixed}, uniform, over the best ({name}) | at least 2 |"
-                f" {shown(ratio, 2)}{reached(ratio[0] >= 2)} |"
+                f" {with_error(*ratio, 2)}{reached(ratio[0] >= 2)} |"
             )
     best = min(rows, key=lambda row: row["fd"]["value"])
-    lowest = shown((best["fd"]["value"], best["fd"]["error"]), 2)
+    lowest = with_error(best["fd"]["value"], best["fd"]["error"], 2)
     name = f"{best['method']}, {best['stride']}, {best['evaluations']} evaluations"
     lines.append(f"| for comparison: the lowest FD of any setting ({name}) | | {lowest} |")
     for real in studies[0].get("real", ()):
@@ -331,10 +324,10 @@ def whole_fd(studies: list[dict[str, Any]]) -> str:
         together([{"rows": [row]} for row in rows])[0]
         for rows in zip(*((full(found), found["rows"][0]) for found in studies), strict=True)
     )
-    told = f"all {every['steps']} steps: {shown((every['fd']['value'], every['fd']['error']), 2)}"
+    told = f"all {every['steps']} steps: {with_error(every['fd']['value'], every['fd']['error'], 2)}"
     if drawn["steps"] == every["steps"]:
         return told
-    stand_in = shown((drawn["fd"]["value"], drawn["fd"]["error"]), 2)
+    stand_in = with_error(drawn["fd"]["value"], drawn["fd"]["error"], 2)
     return f"{told}; {drawn['steps']} evenly spaced ones, drawn in the picture: {stand_in}"
 
 
@@ -363,7 +356,7 @@ def table(rows: list[dict[str, Any]], key: str, value: str, digits: int) -> list
         for stride in (*STRIDES, PLANNED):
             found = [row for row in rows if (row["method"], row["stride"]) == (method, stride) and row[key] is not None]
             if found:
-                by = {row["evaluations"]: shown((row[key][value], row[key]["error"]), digits) for row in found}
+                by = {row["evaluations"]: with_error(row[key][value], row[key]["error"], digits) for row in found}
                 lines.append(f"| {method} | {stride} | {' | '.join(by.get(count, '') for count in counts)} |")
     return lines
 
@@ -400,32 +393,29 @@ def page(data: str, studies: list[dict[str, Any]]) -> str:
         *table(rows, "fd", "value", 2),
         "",
         f"## Bits/dim on held-out items that were not planned on (all {full(studies[0])['steps']} steps:"
-        f" {shown(mean([full(found)['bits']['mean'] for found in studies]))})",
+        f" {with_error(*mean([full(found)['bits']['mean'] for found in studies]), 3)})",
         "",
         *table(rows, "bits", "mean", 3),
+        *sentence([found.get("measured", {}) for found in studies]),
     ]
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=list(DATA))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--runs", type=Path, default=Path("runs/few-steps"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--again", action="store_true", help="make the page and the picture anew from the .json")
-    arguments = parser.parse_args()
-    name = f"few-steps-{arguments.data}"
-    if arguments.again:
-        studies = json.loads((arguments.out / f"{name}.json").read_text())
-    else:
-        studies = [study(arguments.data, seed, arguments.runs) for seed in range(arguments.seeds)]
-    (arguments.out / f"{name}.json").write_text(json.dumps(studies, indent=1) + "\n")
+def main(words: list[str] | None = None) -> None:
+    """Run the command."""
+    command = parser(__doc__)
+    command.add_argument("data", choices=list(DATA))
+    command.add_argument("--seeds", type=int, default=3)
+    command.add_argument("--runs", type=Path, default=Path("runs/few-steps"))
+    arguments = command.parse_args(words)
+    path = arguments.out / f"few-steps-{arguments.data}.json"
+    if not arguments.page:
+        write(path, [study(arguments.data, seed, arguments.runs) for seed in range(arguments.seeds)])
+    studies = read(path, None)
     runs = "one run; bars: standard errors" if len(studies) == 1 else f"means of {len(studies)} runs and their errors"
     title = f"{arguments.data}: {runs}"
-    save_image(arguments.out / f"{name}.png", picture(together(studies), title, full(studies[0])["steps"]))
-    (arguments.out / f"{name}.md").write_text(page(arguments.data, studies))
+    save_image(path.with_suffix(".png"), picture(together(studies), title, full(studies[0])["steps"]))
+    path.with_suffix(".md").write_text(page(arguments.data, studies))
 
 
 if __name__ == "__main__":

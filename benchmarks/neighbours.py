@@ -10,48 +10,48 @@ cores.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmarks.compare import processor
+from benchmarks.results import RESULTS, measured, write
 from iddpm.evaluation.metrics.manifolds import COLUMNS, ROWS, manifolds
-
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 
 
 def features(rows: int, dimensions: int, seed: int) -> Tensor:
-    """Like Inception's: positive, half of them near zero."""
-    found = torch.randn(rows, dimensions, generator=torch.Generator().manual_seed(seed))
-    return found.relu_()
+    """Return features like Inception's: positive, half of them near zero."""
+    return torch.randn(rows, dimensions, generator=torch.Generator().manual_seed(seed)).relu_()
 
 
 def bare_products(first: Tensor, second: Tensor) -> None:
-    """Of all rows with all rows, block by block into one buffer."""
+    """Multiply all rows with all rows, block by block."""
     for start in range(0, len(first), ROWS):
         for column in range(0, len(second), COLUMNS):
             rows, columns = first[start : start + ROWS], second[column : column + COLUMNS]
             torch.mm(rows, columns.T, out=torch.empty(len(rows), len(columns)))
 
 
-def seconds_of(work: object) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return the seconds that a piece of work takes."""
     begun = time.perf_counter()
-    work()  # type: ignore[operator]
+    work()
     return time.perf_counter() - begun
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--dimensions", type=int, default=2048)
     parser.add_argument("--memory", action="store_true", help="of the scores alone: bytes on stdout")
-    arguments = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args(words)
     generated, real = (features(arguments.rows, arguments.dimensions, seed) for seed in (0, 1))
     if arguments.memory:
         manifolds(generated=generated, real=real)
@@ -62,18 +62,17 @@ def main() -> None:
     pairs = ((real, real), (generated, generated), (generated, real))
     products = sum(seconds_of(lambda pair=pair: bare_products(*pair)) for pair in pairs)
     scores = seconds_of(lambda: manifolds(generated=generated, real=real))
-    found = {
+    study = {
         "rows": arguments.rows,
         "dimensions": arguments.dimensions,
         "seconds of the products": products,
         "seconds of the scores": scores,
         "ratio": scores / products,
         "peak GiB of the process": int(memory.stdout) / 2**30,
-        "machine": processor(),
-        "torch": torch.__version__,
+        **measured(),
     }
-    (RESULTS / "neighbours.json").write_text(json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found, indent=2))
+    write(arguments.out / "neighbours.json", study)
+    print(study)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """Quality per wall time: the held-out bits/dim and FD that a peer's own loop reaches, and how soon iddpm is there.
 
     python -m benchmarks.quality digits|photos [--minutes 10] [--share 0.45] [--only NAME]
+    python -m benchmarks.quality --page
 
 Peers train for `minutes` with their loops' defaults (batch 16, learning rate 1e-4, their schedules and averages) on a
 network of the same widths; iddpm trains for a `share` of that with its preset. All are scored by the same bound on the
 same held-out items in as many steps, and judged by as many samples, drawn in as many evenly spaced steps from the same
 noise; a peer, whose variance is not learned, with the better of its two fixed ones, and all with their averaged
 weights. FD is that of a small classifier's features: of the digits' classes, and of which photograph a crop is from and
-where in it. Writes docs/results/quality-DATA.json.
+where in it. Writes docs/results/quality-DATA.json, and quality.md of
+both.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.compare import processor
 from benchmarks.contestants import DenoisingDiffusionPytorch, DiffusersLibrary, T
 from benchmarks.matched import Size
+from benchmarks.results import measured, parser, provenance, read, tell, with_error, write
 from iddpm.config import Config
 from iddpm.data import Splits, open_source
 from iddpm.data.dataset import Rows
@@ -42,7 +42,6 @@ from iddpm.model import Model
 from iddpm.presets import preset
 from iddpm.progress import finish
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 PEERS = {"diffusers": DiffusersLibrary, "denoising-diffusion-pytorch": DenoisingDiffusionPytorch}
 PEER_BATCH = 16
 COUNT = {"digits": 300, "photos": 64}
@@ -157,11 +156,6 @@ class Judge:
         return {"value": found.value, "error": found.error or 0.0}
 
 
-def tell(line: str) -> None:
-    """On stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:
     """How many steps take so long here, found by taking some; the learning rate's decay must know its end."""
     from iddpm.training import Session, Stepped
@@ -216,13 +210,14 @@ def ours(data: str, splits: Splits, judge: Judge, seconds: float, keep: Path | N
 
 
 def changes_in_words(changes: dict[str, dict[str, Any]]) -> str:
-    """As flags."""
-    told = [f"`{section}.{name}` {value}" for section, fields in changes.items() for name, value in fields.items()]
-    return ", ".join(told) if told else "nothing changed but the number of steps"
+    """Return changes of a preset as fields and values."""
+    pairs = [(f"{section}.{name}", value) for section, fields in changes.items() for name, value in fields.items()]
+    words = [f"`{name}` {' '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in pairs]
+    return ", ".join(words) if words else "nothing changed but the number of steps"
 
 
-def page(folder: Path) -> str:
-    """All results so far for a person."""
+def page(studies: dict[str, dict[str, Any]]) -> str:
+    """Return the page of all results so far, by data and contestant."""
     lines = [
         "# Quality per wall time",
         "",
@@ -234,14 +229,13 @@ def page(folder: Path) -> str:
         "| data | contestant | wall time, s | optimizer steps | images | bits/dim | FD | machine |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for data in COUNT:
-        path = folder / f"quality-{data}.json"
-        for name, found in json.loads(path.read_text()).items() if path.exists() else ():
-            bits = min(found["bits"].values()) if isinstance(found["bits"], dict) else found["bits"]
-            fd = f"{found['fd']['value']:.2f} ± {found['fd']['error']:.2f}" if "fd" in found else "not judged"
+    for data, contestants in studies.items():
+        for name, result in contestants.items():
+            bits = min(result["bits"].values()) if isinstance(result["bits"], dict) else result["bits"]
+            fd = with_error(result["fd"]["value"], result["fd"]["error"], 2) if "fd" in result else "not judged"
             lines.append(
-                f"| {data} | {name} | {found['seconds']:.0f} | {found['optimizer_steps']:,} | {found['images']:,} |"
-                f" {bits:.3f} | {fd} | {found['machine']} |"
+                f"| {data} | {name} | {result['seconds']:.0f} | {result['optimizer_steps']:,} | {result['images']:,} |"
+                f" {bits:.3f} | {fd} | {provenance(result)} |"
             )
     lines += [
         "",
@@ -249,43 +243,47 @@ def page(folder: Path) -> str:
         f" {COUNT['photos']} items. FD of {SAMPLES['digits']} and {SAMPLES['photos']} samples, drawn in"
         f" {SAMPLING_STEPS['digits']} and {SAMPLING_STEPS['photos']} evenly spaced steps, with the standard error of"
         " drawing both sets anew.",
-        "",
-        "With the preset's cosine schedule and batches of 16, photos reached 4.00 bits/dim and FD 564 ± 165 in 271 s",
-        "predicting eps, and 4.46 and 972 ± 180 in 265 s predicting v: what a short training does not learn is which",
-        "colour an image has as a whole, which is decided at the noisiest steps.",
-        "",
-        *(f"iddpm trains {data} with its preset and {changes_in_words(SHORT[data])}." for data in COUNT),
     ]
+    for data, contestants in studies.items():
+        if "iddpm" in contestants:
+            changes = changes_in_words(contestants["iddpm"]["changed"])
+            lines += ["", f"iddpm trains {data} with its preset and {changes}."]
+            lines += contestants["iddpm"].get("notes", [])
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=list(COUNT))
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--share", type=float, default=0.45, help="of the peers' time, for iddpm")
-    parser.add_argument("--only", choices=["iddpm", *PEERS])
-    parser.add_argument("--keep", type=Path, help="where to keep iddpm's run")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    data = arguments.data
+def main(words: list[str] | None = None) -> None:
+    """Run the command."""
+    command = parser(__doc__)
+    command.add_argument("data", choices=list(COUNT), nargs="?")
+    command.add_argument("--minutes", type=float, default=10)
+    command.add_argument("--share", type=float, default=0.45, help="of the peers' time, for iddpm")
+    command.add_argument("--only", choices=["iddpm", *PEERS])
+    command.add_argument("--keep", type=Path, help="where to keep iddpm's run")
+    arguments = command.parse_args(words)
+    paths = {data: arguments.out / f"quality-{data}.json" for data in COUNT}
+    if not arguments.page:
+        if arguments.data is None:
+            command.error("needs digits or photos")
+        measure(arguments.data, paths[arguments.data], arguments)
+    (arguments.out / "quality.md").write_text(page({data: read(path, {}) for data, path in paths.items()}))
+
+
+def measure(data: str, path: Path, arguments: argparse.Namespace) -> None:
+    """Train and judge the contestants that are asked for, and keep what each comes to."""
     splits = open_source(preset(data).data)
     judge = Judge(data, splits)
-    path = arguments.out / f"quality-{data}.json"
-    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    results: dict[str, Any] = read(path, {})
+    seconds = 60 * arguments.minutes
     for name in ("iddpm", *PEERS):
         if arguments.only in (None, name):
-            seconds = 60 * arguments.minutes
             if name == "iddpm":
                 results[name] = ours(data, splits, judge, arguments.share * seconds, arguments.keep)
             else:
                 results[name] = peer(name, data, splits, judge, seconds)
-            results[name]["machine"] = processor()
+            results[name] |= measured()
             tell(f"{name} {results[name]}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(results, indent=1) + "\n")
-    (arguments.out / "quality.md").write_text(page(arguments.out))
+            write(path, results)
 
 
 if __name__ == "__main__":

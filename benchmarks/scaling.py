@@ -1,22 +1,23 @@
 """How time and memory grow: with the batch, the steps, the size of an image, the number of samples and of items.
 
-    python -m benchmarks.scaling
+    python -m benchmarks.scaling [--page]
 
 Every measurement is a process of its own. Writes docs/results/scaling.json and scaling.svg. Five minutes on two cores.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
 import time
+from argparse import SUPPRESS
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
+from benchmarks.results import measured, parser, read, tell, write
+
 USUAL = {"work": "sampling", "batch": 64, "steps": 20, "side": 16, "count": 64, "items": 1000}
 AXES: dict[str, list[tuple[str, str, list[int]]]] = {
     "sampling": [
@@ -34,7 +35,7 @@ AXES: dict[str, list[tuple[str, str, list[int]]]] = {
 
 
 def measure(settings: dict[str, Any]) -> dict[str, float]:
-    """Seconds and bytes of one piece of work, in this process."""
+    """Return the seconds and bytes of one piece of work, in this process."""
     import numpy as np
 
     from iddpm.config import Config, DatasetSpec
@@ -76,8 +77,8 @@ def measure(settings: dict[str, Any]) -> dict[str, float]:
 
 
 def run() -> list[dict[str, Any]]:
-    """All measurements, each with its settings."""
-    found = []
+    """Return all measurements, each with its settings."""
+    rows: list[dict[str, Any]] = []
     for work, axes in AXES.items():
         for axis, label, values in axes:
             for value in values:
@@ -85,13 +86,13 @@ def run() -> list[dict[str, Any]]:
                 settings |= {"side": int(value**0.5)} if axis == "pixels" else {axis: value}
                 command = [sys.executable, "-W", "ignore", "-m", "benchmarks.scaling", "--one", json.dumps(settings)]
                 answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-                found.append({"work": work, "axis": axis, "label": label, "value": value, **answer})
-                print(found[-1], file=sys.stderr, flush=True)
-    return found
+                rows.append({"work": work, "axis": axis, "label": label, "value": value, **answer})
+                tell(rows[-1])
+    return rows
 
 
-def draw(found: list[dict[str, Any]], path: Path) -> None:
-    """Time above, memory below, one column an axis; a dashed line is proportional to the axis."""
+def draw(measurements: list[dict[str, Any]], path: Path) -> None:
+    """Draw time above and memory below, a column for each axis; a dashed line is proportional to the axis."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -100,7 +101,7 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
     columns = [(work, axis, label) for work, axes in AXES.items() for axis, label, _ in axes]
     figure, grid = pyplot.subplots(2, len(columns), figsize=(2.6 * len(columns), 5), layout="constrained")
     for column, (work, axis, label) in enumerate(columns):
-        rows = [row for row in found if (row["work"], row["axis"]) == (work, axis)]
+        rows = [row for row in measurements if (row["work"], row["axis"]) == (work, axis)]
         values = [row["value"] for row in rows]
         times = [row["seconds"] for row in rows]
         top, bottom = grid[0][column], grid[1][column]
@@ -110,7 +111,7 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
         top.set_title(f"{work}: {label}", fontsize=9)
         top.set_ylim(min(times) / 2, max(times) * 2)
         bottom.semilogx(values, [row["bytes"] / 2**20 for row in rows], "o-", color="tab:red")
-        bottom.set_ylim(0, 1.2 * max(row["bytes"] for row in found) / 2**20)
+        bottom.set_ylim(0, 1.2 * max(row["bytes"] for row in measurements) / 2**20)
         for axes in (top, bottom):
             axes.set_xticks(values, [f"{value:,}" for value in values], fontsize=7, rotation=30)
             axes.minorticks_off()
@@ -120,18 +121,18 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
+def main(words: list[str] | None = None) -> None:
+    """Run the command."""
+    command = parser(__doc__)
+    command.add_argument("--one", help=SUPPRESS)
+    arguments = command.parse_args(words)
     if arguments.one:
         print(json.dumps(measure(json.loads(arguments.one))))
         return
-    found = run()
-    (arguments.out / "scaling.json").write_text(json.dumps(found, indent=1) + "\n")
-    draw(found, arguments.out / "scaling.svg")
+    path = arguments.out / "scaling.json"
+    if not arguments.page:
+        write(path, {**measured(), "rows": run()})
+    draw(read(path, None)["rows"], path.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,11 @@ what a difference means. Writes docs/results/tuning.json, from which an interrup
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import sys
-from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import RESULTS, bound, trained
+from benchmarks.quality import bound, trained
+from benchmarks.results import measured, parser, read, sentence, tell, write
 from iddpm.config import Config
 from iddpm.data import open_source
 from iddpm.presets import preset
@@ -54,9 +51,10 @@ def run(change: dict[str, dict[str, Any]], steps: int) -> dict[str, float]:
     return {"seconds": took, "bits": bound(model.diffusion, model.predict(), splits, "digits")}
 
 
-def page(results: dict[str, Any], steps: int) -> str:
-    """The results for a person, best first."""
-    seeds = [found["bits"] for name, found in results.items() if name.startswith("the preset")]
+def page(study: dict[str, Any]) -> str:
+    """Return the page of the results, best first."""
+    results, steps = study["results"], study["steps"]
+    seeds = [result["bits"] for name, result in results.items() if name.startswith("the preset")]
     usual = statistics.mean(seeds)
     spread = statistics.stdev(seeds)
     lines = [
@@ -66,31 +64,33 @@ def page(results: dict[str, Any], steps: int) -> str:
         f" {steps} steps of 128 images (or as many images in other batches), one change of the preset at a time. The"
         f" preset's seeds give {usual:.3f} with a standard deviation of {spread:.3f}: a change helps or harms where it"
         f" is more than {2 * spread * (1 + 1 / SEEDS) ** 0.5:.3f} away (two standard errors of a difference).",
+        *sentence([study]),
+        *study.get("notes", []),
         "",
         "| change | bits/dim | against the preset | seconds |",
         "|---|---|---|---|",
     ]
-    for name, found in sorted(results.items(), key=lambda item: float(item[1]["bits"])):
-        lines.append(f"| {name} | {found['bits']:.3f} | {found['bits'] - usual:+.3f} | {found['seconds']:.0f} |")
+    for name, result in sorted(results.items(), key=lambda item: float(item[1]["bits"])):
+        lines.append(f"| {name} | {result['bits']:.3f} | {result['bits'] - usual:+.3f} | {result['seconds']:.0f} |")
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
+def main(words: list[str] | None = None) -> None:
+    """Run the command."""
+    command = parser(__doc__)
+    command.add_argument("--steps", type=int, default=500)
+    arguments = command.parse_args(words)
     path = arguments.out / "tuning.json"
-    stored: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    results = stored.get("results", {}) if stored.get("steps") == arguments.steps else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for name, change in CHANGES.items():
-        if name not in results:
-            results[name] = run(change, arguments.steps)
-            print(name, results[name], file=sys.stderr, flush=True)
-            path.write_text(json.dumps({"steps": arguments.steps, "results": results}, indent=1) + "\n")
-    (arguments.out / "tuning.md").write_text(page(results, arguments.steps))
+    study: dict[str, Any] = read(path, {})
+    if not arguments.page:
+        if study.get("steps") != arguments.steps:
+            study = {"steps": arguments.steps, "results": {}, **measured()}
+        for name, change in CHANGES.items():
+            if name not in study["results"]:
+                study["results"][name] = run(change, arguments.steps)
+                tell(f"{name} {study['results'][name]}")
+                write(path, study)
+    (arguments.out / "tuning.md").write_text(page(study))
 
 
 if __name__ == "__main__":
