@@ -36,7 +36,7 @@ from tests.training.tiny import tiny
 SIZE = Size("tiny", 8, 1, 32, (1,), 1, ())
 SMALL = ["--network.channels", "32", "--network.channel-multipliers", "1", "--network.num-res-blocks", "1"]
 SMALL += ["--network.attention-resolutions", "--training.steps", "2", "--training.batch-size", "8"]
-SMALL += ["--diffusion.num-timesteps", "26"]
+SMALL += ["--diffusion.num-timesteps", "26", "--training.validate-every", "0", "--training.sample-every", "0"]
 
 
 @pytest.fixture
