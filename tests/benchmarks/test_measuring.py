@@ -31,6 +31,7 @@ from benchmarks import (
 )
 from iddpm.cli.main import main
 from iddpm.diffusion import linear_schedule
+from iddpm.progress import Progress, Work
 from tests.training.tiny import tiny
 
 SIZE = Size("tiny", 8, 1, 32, (1,), 1, ())
@@ -143,14 +144,11 @@ def test_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A store whose runs are done."""
 
         def __init__(self, folder: Path) -> None:
-            self.found = {"bits": {"bits": 3.25}, "fd": {"frechet": {"value": 7.5}}}
+            self.results = {"bits": {"bits": 3.25}, "fd": {"frechet": {"value": 7.5}}}
 
-        def work(self, cells: list[Any]) -> list[Any]:
-            assert len(cells) == 6
-            return [(done, None, None) for done in range(7)]
-
-        def measured(self, cell: Any) -> Planted:
-            return self
+        def work(self, cells: list[Any]) -> Work[list[Planted]]:
+            yield Progress("runs", 0, len(cells))
+            return [self] * len(cells)
 
     monkeypatch.setattr(groups, "Store", Planted)
     monkeypatch.setattr(groups, "picture", lambda store, cells: Image.new("RGB", (8, 8)))
