@@ -1,4 +1,4 @@
-"""How a network is run on a device: precision, compilation, and settings of the process. None of it is the model's.
+"""The way a network is run on a device: precision, compilation, and settings of the process. None of it is the model's.
 
 On a CPU most of the time is in our own kernels (`kernels`), and freed memory stays with the process. On a GPU
 it is in torch's compiler, and matrix products may be rounded.
@@ -66,7 +66,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def chosen_precision(precision: Precision, device: torch.device, *, training: bool) -> Precision:
-    """What "auto" means: bfloat16 to train on a GPU that has it, tf32 for other work on a GPU, float32 elsewhere.
+    """Return the precision, "auto" made clear: bfloat16 to train on a GPU, tf32 for other work there, float32 elsewhere.
 
     UserError for bfloat16 on a device that has none.
     """
@@ -92,12 +92,12 @@ def set_up(device: torch.device, precision: Precision) -> None:
 
 
 def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which a network computes; its output is for the caller to make float32 again."""
+    """Return the context in which a network computes; its output is for the caller to make float32 again."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
 def is_worth_compiling(compile: Compile, device: torch.device, calls: int) -> bool:
-    """Whether torch's compiler is to be used for `calls` of a network.
+    """Tell if torch's compiler is to be used for `calls` of a network.
 
     Not on a CPU unless it is asked for: there it takes up to a minute and a half, and training gains nothing by it
     (docs/decisions/023-compilation-and-bfloat16.md).

@@ -74,11 +74,11 @@ class DatasetSpec(Section):
     size: tuple[Count, ...]
     """Its size, one number a dimension."""
     levels: Annotated[int, Field(ge=2, le=65536)] = 256
-    """How many values a pixel can take: 256 for 8-bit images, 17 for scikit-learn's digits."""
+    """Number of values that a pixel can take: 256 for 8-bit images, 17 for scikit-learn's digits."""
     class_names: tuple[str, ...] = ()
     """Names of the classes, in the order of their labels; empty without labels."""
     kind: Annotated[str, OneOf(KINDS)] | None = None
-    """How items are shown and written to files: pictures, sounds, volumes. None goes by the number of dimensions."""
+    """Kind of data: pictures, sounds, volumes. None goes by the number of dimensions."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -92,7 +92,7 @@ class DatasetSpec(Section):
 
 
 class DataConfig(Section):
-    """What to learn from."""
+    """The data to learn from."""
 
     source: str = "digits"
     """digits, photos, folder:PATH, zip:PATH, npz:PATH or npy:PATH."""
@@ -105,9 +105,9 @@ class DataConfig(Section):
     channels_first: bool = False
     """Arrays are [items, channels, ...] rather than [items, ..., channels]."""
     levels: Annotated[int, Field(ge=2, le=65536)] | None = None
-    """How many values an array's entries can take, 0 ... levels - 1. None means 256. Pictures always have 256."""
+    """Number of values that an array's entries can take, 0 ... levels - 1. None means 256. Pictures always have 256."""
     num_classes: Count | None = None
-    """How many classes the data must have. None takes what it has."""
+    """Number of classes that the data must have. None takes what it has."""
     validation: Share = 0.1
     """Share of the data that is held out (photos: a region of them)."""
     flip: bool = False
@@ -141,13 +141,13 @@ class DiffusionConfig(Section):
     """The chain, and what the network's output means."""
 
     schedule: Annotated[str, OneOf(SCHEDULES)] = "cosine"
-    """How noise grows along the chain."""
+    """Rule by which noise grows along the chain."""
     num_timesteps: Count = 4000
     """T, the length of the chain that is trained on."""
     cosine_offset: Annotated[float, Field(ge=0, le=100)] | None = None
     """The paper's s. None follows the paper's rule for the data's grey levels: 0.008 for 256 of them."""
     prediction: Annotated[str, OneOf(PREDICTIONS)] = "eps"
-    """What the network predicts."""
+    """Prediction that the network makes."""
     variance: Annotated[str, OneOf(VARIANCES)] = "learned_range"
     """The variance of a reverse step; learned_range is the paper's."""
     rescale_timesteps: bool = True
@@ -155,14 +155,14 @@ class DiffusionConfig(Section):
 
 
 class ObjectiveConfig(Section):
-    """What is minimised, and over which timesteps."""
+    """The loss that is minimised, and the timesteps that it is taken at."""
 
     kind: Annotated[str, OneOf(OBJECTIVES)] = "hybrid"
     """L_hybrid, L_simple or L_vlb."""
     vlb_weight: Annotated[float, Field(gt=0)] = 0.001
     """lambda of L_hybrid = L_simple + lambda L_vlb, where L_vlb is the whole T-term bound in bits/dim."""
     timesteps: Annotated[str, OneOf(TIMESTEP_SAMPLERS)] = "uniform"
-    """How timesteps are drawn; importance is the paper's, by the loss's second moment."""
+    """Rule by which timesteps are drawn; importance is the paper's, by the loss's second moment."""
 
 
 class NetworkConfig(Section):
@@ -189,7 +189,7 @@ class NetworkConfig(Section):
     convolutional_resampling: bool = True
     """Strided convolutions; otherwise averaging and repeating."""
     halve_depth: bool = False
-    """For volumes, halve the first axis as well as the other two."""
+    """Halve the first axis of volumes as well as the other two."""
     classes: bool = False
     """Condition on the data's labels."""
     low_resolution: Count | None = None
@@ -224,9 +224,9 @@ class TrainingConfig(Section):
     ema_warmup: bool = True
     """Average over fewer steps at first, so that an early average is not the initial weights."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Of everything random: the same seed gives the same run."""
+    """Seed of everything random: the same seed gives the same run."""
     precision: Precision = "auto"
-    """What the network computes in: auto is bfloat16 on a GPU that has it, float32 elsewhere."""
+    """Precision that the network computes in: auto is bfloat16 on a GPU that has it, float32 elsewhere."""
     compile: Compile = "auto"
     """Use torch's compiler: auto does on a GPU, for a run that is long enough to pay for it."""
     log_every: Count = 100
@@ -246,7 +246,7 @@ class TrainingConfig(Section):
     checkpoint_every: Count = 5000
     """Steps between checkpoints; there is one at the end, and at an interruption, in any case."""
     keep_checkpoints: Count = 3
-    """How many of the newest checkpoints stay, and of the newest that are due every `checkpoint_every` steps."""
+    """Number of the newest checkpoints that stay, and of the newest that are due every `checkpoint_every` steps."""
 
 
 class Config(Section):

@@ -70,7 +70,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write a file or folder at, renamed to `path` when done and removed on any error."""
+    """Yield a path beside `path` to write a file or folder at, renamed to `path` when done and removed on any error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -99,9 +99,9 @@ def _permit(path: Path, as_: Path) -> None:
     as_.touch()
     mode = as_.stat().st_mode
     as_.unlink()
-    for each in [path, *path.rglob("*")]:
-        if each.is_file():
-            each.chmod(each.stat().st_mode | mode)
+    for file in [path, *path.rglob("*")]:
+        if file.is_file():
+            file.chmod(file.stat().st_mode | mode)
 
 
 def locked(path: Path, taken: Text, *, way: Text = ()) -> Callable[[], None]:
@@ -155,7 +155,7 @@ def _check_writable(path: Path, folder: Path, field: str, reason: str = "") -> N
     try:
         if reason:
             raise OSError(reason)
-        above = next(each for each in (folder, *folder.parents) if each.exists())
+        above = next(parent for parent in (folder, *folder.parents) if parent.exists())
         with tempfile.TemporaryFile(dir=above):  # permissions alone do not tell, least of all to root
             pass
     except OSError as error:
@@ -164,6 +164,6 @@ def _check_writable(path: Path, folder: Path, field: str, reason: str = "") -> N
 
 
 def write_json(path: Path, values: Any) -> None:
-    """As indented JSON, whole or not at all."""
+    """Write values as indented JSON, whole or not at all."""
     with replacing(path) as beside:
         beside.write_text(json.dumps(values, indent=2) + "\n")

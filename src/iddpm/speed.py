@@ -1,4 +1,4 @@
-"""How fast a configuration trains, samples and scores here, and how near that is to what the machine can do."""
+"""Speed of training, sampling and scoring here, and its share of what the machine can do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Work = Literal["sampling", "likelihood", "training"]
 TURN_SECONDS = 2.0
 """A batch is made so large that a call takes about so long at most."""
 EXPECTED_SHARE = 0.5
-"""Of the convolution peak, to choose that batch with."""
+"""Share of the convolution peak that is assumed to choose that batch."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one image: FLOPs of a forward pass, and of a forward and a backward one (2 for a multiply-add)."""
+    """The cost of one item: FLOPs of a forward pass, and of a forward and a backward one (2 for a multiply-add)."""
 
     forward: int
     training: int
@@ -84,7 +84,7 @@ def count_flops(config: Config, spec: DatasetSpec) -> Cost:
 
 
 def measure_peak(device: torch.device, precision: Precision) -> Peak:
-    """In the precision that the network computes in."""
+    """Measure the peak in the precision that the network computes in."""
     set_up(device, precision)
     large = device.type == "cuda"
     side, images = (8192, 512) if large else (2048, 64)
@@ -130,7 +130,7 @@ def measure_speed(
 
 
 def suitable_batch(most: int, flops: int, peak: Peak) -> int:
-    """The largest power of two up to `most` whose call takes no more than a couple of seconds."""
+    """Return the largest power of two up to `most` whose call takes no more than a couple of seconds."""
     affordable = TURN_SECONDS * EXPECTED_SHARE * peak.convolution / flops
     batch = 1
     while 2 * batch <= min(most, affordable):

@@ -85,7 +85,7 @@ class RunDirectory:
         self.report = self.path / "report.html"
         """The page."""
         self.report_folder = self.path / "report"
-        """What was measured for the page."""
+        """The measurements of the page."""
         self.claim = self.path / "claim"
         """Held by the process that works on this run for an experiment."""
 

@@ -28,7 +28,7 @@ HEADER = "iddpm"
 
 @dataclass(frozen=True)
 class Description:
-    """What a file of weights says of itself.
+    """The description that a file of weights has of itself.
 
     config: None if no configuration makes the model. is_own: the configuration trained the model, but does not make its
     network or diffusion: they are somebody's own, and must be there already to load the weights.

@@ -207,8 +207,8 @@ def _unrecognized(kind: type, words: Sequence[str], tokens: Sequence[str], help_
         before = words[max(0, words.index(word) - 1)]
         if before.startswith("--"):
             return f"{before}: takes no value, got {word}; leave it out; {help_is_in}"
-    known = [name for flag in flags(kind).values() for name in (flag, _off(flag))]
-    alike = difflib.get_close_matches(word, [flag for flag in known if ("no-" in flag) == ("no-" in word)], 1)
+    names = [name for flag in flags(kind).values() for name in (flag, _off(flag))]
+    alike = difflib.get_close_matches(word, [flag for flag in names if ("no-" in flag) == ("no-" in word)], 1)
     return f"Unrecognized options: {' '.join(tokens)}; " + (f"did you mean {alike[0]}?" if alike else help_is_in)
 
 

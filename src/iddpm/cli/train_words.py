@@ -1,4 +1,4 @@
-"""From a configuration back to the words of `iddpm train` that make it."""
+"""The words of `iddpm train` that make a configuration."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from iddpm.progress import Work
 CACHE_VERSION = 1
 Labels = NDArray[np.int64] | None
 Notes = dict[str, Any]
-"""What else is known of the items, as JSON."""
+"""Notes on the items, as JSON."""
 
 
 def cached(

@@ -23,7 +23,7 @@ class Prediction(ABC):
     """The meaning of the output's mean part `[batch, channels, *size]`."""
 
     is_of_one_chain = False
-    """Whether the mean part belongs to the chain that was trained on, so that no steps of it can be left out."""
+    """True if the mean part belongs to the chain that was trained on, so that no steps of it can be left out."""
 
     @abstractmethod
     def x_0(self, step: StepCoefficients, part: Tensor, x_t: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class Measure(ABC, Generic[S]):
 
     label: str
     version: ClassVar[int] = 1
-    """To be raised when the same settings come to measure something else."""
+    """Version; raise it when the same settings come to measure something else."""
     compares_features: ClassVar[bool] = False
     """Set if it needs the network whose features suit the data (`measures.check_features`)."""
 
@@ -133,7 +133,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment ends in. notes: sentences on where it departs from the paper."""
+    """The outcome of an experiment. notes: sentences on where it departs from the paper."""
 
     tables: list[Table]
     findings: list[Finding]

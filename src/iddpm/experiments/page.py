@@ -96,11 +96,11 @@ class Page:
 
 def _brief(cell: Measured) -> dict[str, Any]:
     """Return a cell as plain values, without lists of thousands of numbers, which stay with the run."""
-    found = {
+    brief = {
         label: {name: value for name, value in result.items() if not isinstance(value, list) or len(value) <= LONGEST}
         for label, result in cell.results.items()
     }
-    return {"labels": cell.labels, "found": found, "making": cell.making, "measuring": cell.measuring}
+    return {"labels": cell.labels, "found": brief, "making": cell.making, "measuring": cell.measuring}
 
 
 def _mean_seconds(values: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""From numbers to verdicts: one-sided tests, paired where runs are alike but for what is compared."""
+"""Verdicts on numbers: one-sided tests, paired where runs are alike but for what is compared."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def above(claim: str, first: tuple[float, float], second: tuple[float, float]) -
 
 
 Pair = tuple[Sequence[float], Sequence[float]]
-"""What is compared, seed by seed."""
+"""The values that are compared, seed by seed."""
 
 
 def over_settings(by_setting: Iterable[Pair]) -> tuple[list[float], list[float]]:

@@ -1,4 +1,4 @@
-"""What is done of a plan or of a study of few steps, in files, so that interrupted work goes on."""
+"""Unfinished plans and studies of few steps, in files, so that interrupted work goes on."""
 
 from __future__ import annotations
 

@@ -121,12 +121,12 @@ class Planning:
 
     @cached_property
     def subject(self) -> dict[str, Any]:
-        """What the plan is for: see `subject_of`."""
+        """Subject of the plan: see `subject_of`."""
         return subject_of(self.model, clip=self.options.clip)
 
     @property
     def about(self) -> dict[str, Any]:
-        """How the plan is made, as JSON."""
+        """Way the plan is made, as JSON."""
         return {
             **self.origin,
             "count": self.count,
@@ -169,8 +169,10 @@ class Planning:
     def _strides(self, costs: JumpCosts) -> dict[str, list[float | None]]:
         """Return the bound of every stride for 1, 2 ... steps, which planned chains are compared with."""
         counts, whole = range(1, self.longest + 1), len(self.model.diffusion.schedule)
-        known = self.diffusion.schedule.timesteps.numpy()
-        return {name: [_stride_bound(costs, known, whole, named_stride(name, n)) for n in counts] for name in STRIDES}
+        timesteps = self.diffusion.schedule.timesteps.numpy()
+        return {
+            name: [_stride_bound(costs, timesteps, whole, named_stride(name, n)) for n in counts] for name in STRIDES
+        }
 
 
 def _forget(statistics: JumpStatistics) -> None:

@@ -24,14 +24,14 @@ OF_VARIANCES: tuple[Style, ...] = (
     ("#2a9d8f", "s", "-"),
     ("#b79ced", "D", ":"),
 )
-"""Of the model's own variance, and of READINGS in their order."""
+"""Styles of the model's own variance, and of READINGS in their order."""
 OF_SAMPLERS: tuple[Style, ...] = (
     ("#e9a03b", "o", "-"),
     ("#d1495b", "P", "-"),
     ("#f08a9b", "X", "-"),
     ("#7a1f3d", "*", "-"),
 )
-"""Of samplers without a variance, in the order of SAMPLERS."""
+"""Styles of samplers without a variance, in the order of SAMPLERS."""
 MOST = {"fd": 100.0, "bits": 3.0}
 """Times the whole chain's value: what is worse is cut off."""
 

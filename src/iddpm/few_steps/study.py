@@ -49,12 +49,12 @@ class Setting:
     @property
     def steps(self) -> int:
         """The number of steps: some variances take more than one evaluation at each."""
-        each: int = READINGS.fact(self.variance, "evaluations", 1) if self.variance != MODEL else 1
-        return self.evaluations // each
+        per_step: int = READINGS.fact(self.variance, "evaluations", 1) if self.variance != MODEL else 1
+        return self.evaluations // per_step
 
     @property
     def has_bound(self) -> bool:
-        """Whether the sampler draws from p(x_{t-1} | x_t), whose bits/dim can be scored."""
+        """True if the sampler draws from p(x_{t-1} | x_t), whose bits/dim can be scored."""
         return bool(SAMPLERS.fact(self.sampler, "uses_variance", False))
 
 
@@ -95,7 +95,7 @@ def _exists(setting: Setting, chain: int) -> bool:
 
 @dataclass(frozen=True)
 class Study:
-    """What all settings of a model are judged by.
+    """The standard by which all settings of a model are judged.
 
     real: statistics of the data that samples are compared with, in the features of `network`. held_out: the data that
     is scored, all of it, for the samplers that have a likelihood.

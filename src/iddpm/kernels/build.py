@@ -44,13 +44,13 @@ def begin() -> None:
 
 
 def built() -> Path:
-    """The library's file, from the cache or from the compiler; KernelsError where neither has it."""
+    """Return the library's file, from the cache or from the compiler; KernelsError where neither has it."""
     with _building:
         return _built()
 
 
 def _built() -> Path:
-    """See `built`.
+    """Build the library; see `built`.
 
     It is written beside its place and moved there, so a build that was killed leaves nothing; its name holds a hash of
     all that it depends on, and a file beside it one of its content, so a damaged one is built again.
@@ -95,7 +95,7 @@ def _compiled(compiler: str, folder: Path) -> Path:
 
 
 def _run(compiler: str, *commands: list[str]) -> None:
-    """The compiler's commands, side by side; KernelsError with what the first that failed says."""
+    """Run the compiler's commands, side by side; KernelsError with what the first that failed says."""
     running: list[subprocess.Popen[str]] = []
     try:
         for command in commands:
@@ -113,8 +113,8 @@ def _run(compiler: str, *commands: list[str]) -> None:
         if process.returncode:
             lines = [line for line in errors.splitlines() if line.strip()]
             first = lines[0] if lines else f"code {process.returncode}"
-            told = next((line for line in lines if "error" in line), first)
-            raise KernelsError(f"{compiler} failed ({told.strip()[:200]})")
+            reason = next((line for line in lines if "error" in line), first)
+            raise KernelsError(f"{compiler} failed ({reason.strip()[:200]})")
 
 
 def _digest(path: Path) -> str:
@@ -122,7 +122,7 @@ def _digest(path: Path) -> str:
 
 
 def _processor() -> str:
-    """What -march=native depends on: a home directory may be shared between machines."""
+    """Return what -march=native depends on: a home directory may be shared between machines."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from iddpm.kernels.library import Library, library_for
 
 FEW_TILES = 64
-"""Of 2x2 outputs: below it torch is faster at the gradient of the weights."""
+"""Number of 2x2 outputs: below it torch is faster at the gradient of the weights."""
 
 
 class TransformedWeights:
@@ -42,7 +42,7 @@ class TransformedWeights:
 
 
 def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None, transformed: TransformedWeights) -> Tensor:
-    """`[batch, in, height, width]` -> `[batch, out, height, width]`: stride 1, a border of zeros.
+    """Convolve `[batch, in, height, width]` to `[batch, out, height, width]`: stride 1, a border of zeros.
 
     weight: `[out, in, 3, 3]`; transformed: where what is made of it may be kept.
     """
@@ -95,7 +95,7 @@ def _weight_gradient(library: Library, x: Tensor, gradient: Tensor, weight: Tens
     batch, _, height, width = x.shape
     if batch * (-(-height // 2)) * (-(-width // 2)) >= FEW_TILES:
         return library.conv3x3_weight_gradient(x, gradient)
-    found: Tensor = torch.ops.aten.convolution_backward(
+    weight_gradient: Tensor = torch.ops.aten.convolution_backward(
         gradient, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False]
     )[1]
-    return found
+    return weight_gradient

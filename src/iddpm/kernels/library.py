@@ -46,7 +46,7 @@ class Library:
     def norm_silu(
         self, x: Tensor, weight: Tensor, bias: Tensor, scale_shift: Tensor | None, groups: int, eps: float, silu: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The result, and mean and 1 / standard deviation `[batch, groups]` for `norm_silu_backward`."""
+        """Return the result, and mean and 1 / standard deviation `[batch, groups]` for `norm_silu_backward`."""
         batch = len(x)
         y = torch.empty_like(x)
         mean, rstd = x.new_empty(batch, groups), x.new_empty(batch, groups)
@@ -104,12 +104,12 @@ class Library:
         return d_x, d_weight.sum(0), d_bias.sum(0), d_scale_shift
 
     def fingerprint(self, weight: Tensor) -> int:
-        """A hash of a few numbers all over it: what training or loading changes, changes it."""
-        found: int = self._functions.conv3x3_fingerprint(_address(weight), weight.numel())
-        return found
+        """Return a hash of a few numbers all over it: what training or loading changes, changes it."""
+        fingerprint: int = self._functions.conv3x3_fingerprint(_address(weight), weight.numel())
+        return fingerprint
 
     def transformed_weights(self, weight: Tensor, *, mirrored: bool = False) -> Tensor:
-        """A 3x3 convolution's weights `[out, in, 3, 3]` as `conv3x3` takes them, 16/9 times as many.
+        """Return a 3x3 convolution's weights `[out, in, 3, 3]` as `conv3x3` takes them, 16/9 times as many.
 
         mirrored: to convolve the gradient of its output with, which gives that of its input.
         """
@@ -122,7 +122,7 @@ class Library:
         return transformed
 
     def conv3x3(self, x: Tensor, transformed: Tensor, bias: Tensor | None) -> Tensor:
-        """The convolution of `[batch, in, height, width]`, to `[batch, out, height, width]`."""
+        """Return the convolution of `[batch, in, height, width]`, to `[batch, out, height, width]`."""
         batch, channels, height, width = x.shape
         out = len(transformed) // (16 * channels)
         y = _feature_map(x, batch, out, height, width)
@@ -134,7 +134,7 @@ class Library:
         return y
 
     def conv3x3_weight_gradient(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient of the weights, of the convolution's input and of its output's gradient."""
+        """Return the gradient of the weights, of the convolution's input and of its output's gradient."""
         batch, channels, height, width = x.shape
         out = gradient.shape[1]
         d_weight = _feature_map(x, out, channels, 3, 3)
@@ -148,7 +148,7 @@ class Library:
 
 
 def _feature_map(like: Tensor, *shape: int) -> Tensor:
-    """Of the given tensor's kind, which need not be torch's default."""
+    """Return an empty tensor of the given one's kind, which need not be torch's default."""
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
@@ -168,7 +168,7 @@ def _sizes(x: Tensor, groups: int) -> tuple[int, int, int, int]:
 
 @cache
 def load() -> Library | str:
-    """The kernels, built first if they are not; where that cannot be, why not. Done once in a process."""
+    """Load the kernels, built first if they are not; where that cannot be, why not. Done once in a process."""
     try:
         library = Library(built())
         _check(library)
@@ -197,7 +197,7 @@ def disabled() -> Iterator[None]:
 
 
 def library_for(x: Tensor) -> Library | None:
-    """The kernels, where they can work on this feature map as it lies in memory."""
+    """Return the kernels, where they can work on this feature map as it lies in memory."""
     if _is_off or x.device.type != "cpu" or torch.compiler.is_compiling():
         return None
     if x.ndim != 4 or x.dtype != torch.float32 or not x.is_contiguous(memory_format=torch.channels_last):
@@ -209,8 +209,8 @@ def library_for(x: Tensor) -> Library | None:
 def _check(library: Library) -> None:
     """Kernels that give other numbers than torch are not used. It may be called within any of torch's contexts."""
     with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
-        for found, expected in (_norm_silu_twice(library), _convolution_twice(library)):
-            for ours, theirs in zip(found, expected, strict=True):
+        for ours_and_gradients, expected in (_norm_silu_twice(library), _convolution_twice(library)):
+            for ours, theirs in zip(ours_and_gradients, expected, strict=True):
                 if not torch.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE):
                     raise KernelsError("the compiler made kernels that give wrong numbers")
 
@@ -231,8 +231,8 @@ def _norm_silu_twice(library: Library) -> tuple[list[Tensor], list[Tensor]]:
         expected = F.silu(normal * (1 + scale) + shift)
         gradients = torch.autograd.grad(expected.square().sum(), inputs)
     y, mean, rstd = library.norm_silu(x, weight, bias, scale_shift, 4, 1e-5, True)
-    found = library.norm_silu_backward(2 * y, x, weight, bias, scale_shift, mean, rstd, True)
-    return [y, *(gradient for gradient in found if gradient is not None)], [expected, *gradients]
+    backward = library.norm_silu_backward(2 * y, x, weight, bias, scale_shift, mean, rstd, True)
+    return [y, *(gradient for gradient in backward if gradient is not None)], [expected, *gradients]
 
 
 def _convolution_twice(library: Library) -> tuple[list[Tensor], list[Tensor]]:
@@ -244,9 +244,9 @@ def _convolution_twice(library: Library) -> tuple[list[Tensor], list[Tensor]]:
         expected, x, weight, [channels], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, True, False]
     )
     y = library.conv3x3(x, library.transformed_weights(weight), bias)
-    found = [
+    ours = [
         y,
         library.conv3x3(y, library.transformed_weights(weight, mirrored=True), None),
         library.conv3x3_weight_gradient(x, y),
     ]
-    return found, [expected, d_x, d_weight]
+    return ours, [expected, d_x, d_weight]

@@ -1,4 +1,4 @@
-"""How good a run's samples are, and how good held-out items would be in their place."""
+"""Scores of a run's samples, and of held-out items in their place."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Finished:
 
 
 Event = Stepped | Progress | Validated | WroteSamples | Saved | Finished
-"""What happens in training. Progress is that of other work than steps: scoring held-out items, sampling."""
+"""An event of training. Progress is that of other work than steps: scoring held-out items, sampling."""
 
 
 def train(

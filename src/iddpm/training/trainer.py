@@ -41,7 +41,7 @@ class TrainingBatch:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step saw: losses of every row of the whole batch (unweighted), their steps, and the gradient's norm.
+    """The result of a step: losses of every row of the whole batch (unweighted), their steps, and the gradient's norm.
 
     Tensors are on the model's device: reading one waits for the step to be over.
     """
@@ -206,7 +206,7 @@ class Trainer:
             self._diagnose(unchecked.batch, "the gradient", unchecked.losses, unchecked.t)
 
     def _guard(self, check: Check) -> None:
-        """See that no weight changes if the gradient is not finite."""
+        """Keep all weights as they are if the gradient is not finite."""
         if self.checks_late:
             self.check()
             self.optimizer.found_inf = check.failed.float()  # type: ignore[attr-defined]  # the fused step obeys it

@@ -1,4 +1,4 @@
-"""What a checkpoint format is: the names that another program gives to the weights of our networks."""
+"""The abstract checkpoint format: the names that another program gives to the weights of our networks."""
 
 from __future__ import annotations
 

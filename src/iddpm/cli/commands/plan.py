@@ -19,7 +19,7 @@ DESCRIPTION = (
 
 @dataclass(frozen=True, kw_only=True)
 class PlanArguments(Clipping, Weights):
-    """What to plan for, and on what."""
+    """The model to plan for, and the items to plan on."""
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
     """A run, or another model that names its data."""
@@ -30,7 +30,7 @@ class PlanArguments(Clipping, Weights):
     longest: int | None = None
     """The longest chain to plan. None plans up to 1,000 steps."""
     seed: int = 0
-    """Of the noise: item i depends on the seed and on i alone."""
+    """Seed of the noise: item i depends on the seed and on i alone."""
     batch_size: int = 64
     """Items worked on at once; what is done of a batch is done again after an interruption."""
 

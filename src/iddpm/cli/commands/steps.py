@@ -23,7 +23,7 @@ USUAL_STRIDES = tuple(name for name in STRIDES if STRIDES.fact(name, "usual", Tr
 
 @dataclass(frozen=True, kw_only=True)
 class StepsArguments(FeatureFlags, Weights):
-    """What to try, and how to judge it."""
+    """The settings to try, and how to judge them."""
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
     """A run that has been planned (iddpm plan RUN)."""
@@ -43,11 +43,11 @@ class StepsArguments(FeatureFlags, Weights):
     """A file by iddpm reference, or data: a run, a preset, an npz, a folder or zip, whose pictures are made of the
     size and the channels that the model draws. None takes the training images."""
     seed: int = 0
-    """Of all samples: image i begins with the same noise in every setting."""
+    """Seed of all samples: image i begins with the same noise in every setting."""
     batch_size: int = 128
     """Images worked on at once."""
     out: str | None = None
-    """Where to draw the picture. None takes steps.png in the run, beside steps.json, which keeps all results."""
+    """File of the picture. None takes steps.png in the run, beside steps.json, which keeps all results."""
 
 
 def run(words: Sequence[str]) -> int:

@@ -63,7 +63,7 @@ def _against(results: list[Result]) -> str:
 
 
 def _picture(results: list[Result], labels: list[str]) -> Image.Image:
-    """A panel for every score: a point with its 95 % interval (or grey, with its spread) for every result."""
+    """Draw a panel for every score: a point with its 95 % interval (or grey, with its spread) for every result."""
     features = results[0]["reference"]["features"]["name"]
     shared = shown_scores(*results)
     columns = 3

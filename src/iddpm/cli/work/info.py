@@ -61,8 +61,12 @@ def _read(path: Path) -> tuple[Config, DatasetSpec | None, dict[str, Any]]:
         raise UserError(f"{path}: there is no such run, file of weights or configuration")
     if file.suffix != ".safetensors":
         raise UserError(f"{path}: does not describe itself", way=("name its preset with ", Setting("preset")))
-    known = read_description(file)
-    return known.making(file), known.spec, {"model": str(path), "step": known.step, "weights": known.weights}
+    description = read_description(file)
+    return (
+        description.making(file),
+        description.spec,
+        {"model": str(path), "step": description.step, "weights": description.weights},
+    )
 
 
 def _sizes(config: Config, spec: DatasetSpec) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Kind(ABC):
     endings: ClassVar[tuple[str, ...]] = ()
     """Endings of the files that are read; the first one is that of those that are written."""
     can_mirror: ClassVar[bool] = False
-    """Whether an item turned round along its last axis is as good an item."""
+    """True if an item turned round along its last axis is as good an item."""
 
     @abstractmethod
     def shown(self, items: Levels, levels: int) -> NDArray[np.uint8]:

@@ -70,7 +70,7 @@ class Rival(Subject):
     batch_size: int
     seed: int
     version: ClassVar[int]
-    """To be raised when the same settings come to make another model."""
+    """Version; raise it when the same settings come to make another model."""
     checkpoint_every: ClassVar[int]
     """Steps between states that are kept."""
 

@@ -1,4 +1,4 @@
-"""What a backend is: a way of training one model in one or several processes."""
+"""The abstract backend: a way of training one model in one or several processes."""
 
 from __future__ import annotations
 
