@@ -66,7 +66,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def chosen_precision(precision: Precision, device: torch.device, *, training: bool) -> Precision:
-    """Return the precision, "auto" made clear: bfloat16 to train on a GPU, tf32 for other work there, float32 elsewhere.
+    """Return the precision, resolving "auto": bfloat16 to train on a GPU, tf32 for other work there, else float32.
 
     UserError for bfloat16 on a device that has none.
     """
