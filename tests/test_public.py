@@ -39,9 +39,11 @@ NAMES = [
     "preset",
     "quantize",
     "sample",
+    "save",
     "save_grid",
     "scale",
     "score",
+    "split",
     "train",
     "train_events",
 ]

@@ -23,6 +23,7 @@ _PUBLIC = {
     "preset": "presets",
     "open_source": "data",
     "Splits": "data",
+    "split": "data",
     "quantize": "data",
     "scale": "data",
     "train": "training",
@@ -30,6 +31,7 @@ _PUBLIC = {
     "Trainer": "training",
     "Model": "model",
     "load": "checkpoints.loading",
+    "save": "checkpoints.loading",
     "sample": "sampling",
     "score": "scoring.whole",
     "LikelihoodScore": "scoring.whole",
@@ -53,7 +55,7 @@ _PUBLIC = {
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604
 
 if TYPE_CHECKING:
-    from iddpm.checkpoints.loading import load
+    from iddpm.checkpoints.loading import load, save
     from iddpm.conditions import Classes, Condition, LowResolution
     from iddpm.config import (
         Config,
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
         ObjectiveConfig,
         TrainingConfig,
     )
-    from iddpm.data import ArrayDataset, Dataset, Splits, open_source, quantize, scale
+    from iddpm.data import ArrayDataset, Dataset, Splits, open_source, quantize, scale, split
     from iddpm.diffusion import Diffusion, NoiseSchedule, Parameterization
     from iddpm.errors import DivergedError, UserError
     from iddpm.evaluation.images import evaluate
