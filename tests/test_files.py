@@ -22,7 +22,27 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="taken"):
         locked(tmp_path / "lock", "taken")
     release()
+    assert not (tmp_path / "lock").exists()
     locked(tmp_path / "lock", "taken")()
+
+
+def test_a_lock_that_is_removed_while_another_is_taken_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that was opened is not the one at its path any more: locking it would keep nobody out."""
+    opened = os.open
+
+    def late(path: Path, flags: int) -> int:
+        descriptor = opened(path, flags)
+        if not (tmp_path / "late").exists():
+            (tmp_path / "late").touch()
+            path.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", late)
+    release = locked(tmp_path / "lock", "taken")
+    assert (tmp_path / "lock").exists()
+    release()
 
 
 def test_others_may_read_what_they_may_read_of_other_files(tmp_path: Path) -> None:

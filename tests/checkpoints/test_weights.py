@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file as read_safetensors
 from safetensors.torch import save_file
+from torch import nn
 
-from iddpm.checkpoints.formats import openai
-from iddpm.checkpoints.loading import load
+from iddpm.checkpoints.formats import CheckpointFormat, openai
+from iddpm.checkpoints.loading import load, save
 from iddpm.checkpoints.run import RunDirectory
+from iddpm.cli.main import main
 from iddpm.data import open_source
 from iddpm.errors import UserError
+from iddpm.model import Model
+from iddpm.names import FORMATS
+from iddpm.presets import PRESETS, Preset
 from iddpm.sampling import sample
 from iddpm.training import train
 from tests.training.tiny import tiny
@@ -104,6 +110,75 @@ def test_the_authors_files_load_and_other_pickles_do_not(run: Path, tmp_path: Pa
         with pytest.raises(UserError, match="not loaded"):
             load(tmp_path / f"{name}.pt", config=config)
     assert not (tmp_path / "sprung").exists()
+
+
+class Shouting(CheckpointFormat):
+    """Our names in capitals."""
+
+    def recognises(self, names: Collection[str]) -> bool:
+        return all(name.isupper() for name in names)
+
+    def to_ours(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name.lower(): tensor for name, tensor in state.items()}
+
+    def to_theirs(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name.upper(): tensor for name, tensor in state.items()}
+
+
+def test_a_format_from_outside(run: Path, tmp_path: Path) -> None:
+    model, file = load(run), tmp_path / "loud.safetensors"
+    FORMATS.register("shouting", Shouting)
+    try:
+        save(file, model, format="shouting")
+        assert torch.equal(sample(load(file, config=tiny()), 2, steps=2), sample(model, 2, steps=2))
+        PRESETS["loud"] = Preset("ours", tiny())
+        words = ["sample", str(file), "--preset", "loud", "--count", "2", "--steps", "2", "--device", "cpu"]
+        assert main([*words, "--out", str(tmp_path / "a.png")]) == 0
+    finally:
+        FORMATS.unregister("shouting")
+        PRESETS.pop("loud", None)
+    with pytest.raises(UserError, match=r"are in no known format \(native, openai\)"):
+        load(file, config=tiny())
+
+
+def test_every_format_goes_there_and_back(run: Path) -> None:
+    state = load(run).network.state_dict()
+    for name in FORMATS:
+        theirs = FORMATS[name]().to_theirs(state)
+        assert [other for other in FORMATS if FORMATS[other]().recognises(theirs.keys())] == [name]
+        ours = FORMATS[name]().to_ours(theirs)
+        assert ours.keys() == state.keys()
+        assert all(torch.equal(ours[key], tensor) for key, tensor in state.items())
+
+
+def test_a_model_of_ones_own_is_loaded_into_itself(tmp_path: Path) -> None:
+    config = tiny()
+    splits = open_source(config.data)
+    made = Model.from_config(config, splits.spec)
+    own = Model(made.network, made.diffusion, splits.spec)
+    train(config, splits, tmp_path / "run", model=own)
+    save(tmp_path / "own.safetensors", own)
+    for path in (tmp_path / "run", tmp_path / "own.safetensors"):
+        with pytest.raises(UserError, match=r"give it: iddpm.load\(path, model=...\)"):
+            load(path)
+        again = Model(Model.from_config(config, splits.spec).network, made.diffusion, splits.spec)
+        assert load(path, model=again) is again
+    assert torch.equal(sample(again, 2, steps=2), sample(own, 2, steps=2))
+    with pytest.raises(UserError, match="no configuration"):
+        save(tmp_path / "another", own)
+    other = Model(nn.Conv2d(1, 2, 3), made.diffusion, splits.spec)
+    with pytest.raises(UserError, match="do not belong together"):
+        load(tmp_path / "run", model=other)
+    with pytest.raises(UserError, match="do not belong together"):
+        train(config.with_changes(training={"steps": 6}), splits, tmp_path / "run", model=other)
+
+
+def test_a_diffusion_that_the_configuration_does_not_make_is_not_lost(tmp_path: Path) -> None:
+    config = tiny()
+    model = Model.from_config(config, open_source(config.data).spec)
+    model.diffusion = model.diffusion.strided("10")
+    with pytest.raises(UserError, match="its diffusion is not the one that its configuration makes"):
+        save(tmp_path / "a.safetensors", model)
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:

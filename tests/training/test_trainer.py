@@ -221,7 +221,7 @@ def test_an_unknown_device_is_refused() -> None:
 SHARED = {
     "objective": {"kind": "vlb", "timesteps": "importance"},
     "diffusion": {"num_timesteps": 2},
-    "training": {"validate_every": 2, "validate_count": 8, "validate_steps": "2"},
+    "training": {"validate_every": 2, "validate_count": 8, "validate_steps": "2", "microbatch_size": 3},
 }
 
 

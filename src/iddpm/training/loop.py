@@ -161,9 +161,9 @@ class Session:
             self.run.check_data(self.splits.spec, fingerprint)
 
     def _check_strides(self) -> None:
-        training = self.config.training
+        training, held_out = self.config.training, self.splits.validation is not None
         for every, steps, field in (
-            (training.validate_every, training.validate_steps, "training.validate_steps"),
+            (held_out and training.validate_every, training.validate_steps, "training.validate_steps"),
             (training.sample_every, training.sample_steps, "training.sample_steps"),
         ):
             try:
