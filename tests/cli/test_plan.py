@@ -11,45 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from iddpm.cli.commands import plan as command
 from iddpm.cli.main import main
 from iddpm.errors import UserError
+from iddpm.few_steps.kept import KeptSums
 from iddpm.few_steps.plan import StoredPlan
 from iddpm.files import locked
-from tests.cli.test_journeys import TINY_FLAGS
-
-FEW = ["--count", "40", "--batch-size", "20", "--device", "cpu"]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "a"
-    assert main(["train", "digits", "--run", str(path), *TINY_FLAGS]) == 0
-    return path
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    """A run of one's own: without a plan."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
-
-
-def as_json(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
-    capsys.readouterr()
-    assert main([*map(str, words), "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+from tests.cli.conftest import FEW, as_json
 
 
 def test_a_plan_is_kept_with_the_run_and_used(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(run), *FEW]) == 0
-    said = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     head = ["steps", "uniform", "ddim", "quadratic", "planned", "fixed_small", "fixed_large", "analytic", "calibrated"]
-    assert said[0].endswith("; -: no such chain")
-    assert said[1].split() == head
-    assert said[-1] == str(run / "plan.npz")
-    assert [line.split()[0] for line in said[2:-1]] == ["4", "8", "10", "16", "20"]
-    for line in said[2:-1]:
+    assert lines[0].endswith("; -: no such chain")
+    assert lines[1].split() == head
+    assert lines[-1] == str(run / "plan.npz")
+    assert [line.split()[0] for line in lines[2:-1]] == ["4", "8", "10", "16", "20"]
+    for line in lines[2:-1]:
         *strides, planned, _, _, analytic, calibrated = (float(word) for word in line.split()[1:] if word != "-")
         assert planned <= min(strides) + 1e-4
         assert calibrated <= analytic + 1e-4
@@ -77,37 +55,39 @@ def test_a_plan_is_kept_with_the_run_and_used(run: Path, capsys: pytest.CaptureF
     assert main(["nll", str(run), "--steps", "8", "--count", "2"]) == 0
     assert "as planned in" in capsys.readouterr().err
     assert main(["nll", str(run), "--steps", "20", "--count", "2"]) == 0  # of 20
-    said = capsys.readouterr()
-    assert ("all 20 steps" in said.out, said.err) == (True, "")
+    printed = capsys.readouterr()
+    assert ("all 20 steps" in printed.out, printed.err) == (True, "")
     assert main(["nll", str(run), "--steps", "8", "--data", "nowhere"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_plan_of_other_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", str(run), *FEW]) == 0
-    words = ["nll", str(run), "--count", "5", "--steps", "8", "--weights", "raw"]
+def test_a_plan_of_other_weights(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["nll", str(planned), "--count", "5", "--steps", "8", "--weights", "raw"]
     capsys.readouterr()
     assert main([*words, "--stride", "planned"]) == 2
-    way = rf"plan anew: iddpm plan {re.escape(str(run))} --weights raw"
-    said = rf"plan: .*plan.npz was made for other weights \(\w+, asked for raw, \w+\); {way}"
-    assert re.search(said, capsys.readouterr().err)
+    way = rf"plan anew: iddpm plan {re.escape(str(planned))} --weights raw"
+    message = rf"plan: .*plan.npz was made for other weights \(\w+, asked for raw, \w+\); {way}"
+    assert re.search(message, capsys.readouterr().err)
     assert main(words) == 0
     assert "taking evenly spaced steps" in capsys.readouterr().err
-    assert main(["nll", str(run), "--count", "5", "--steps", "8", "--stride", "planned", "--no-clip"]) == 2
-    assert "was made for other clipping" in capsys.readouterr().err
+    assert main(["nll", str(planned), "--count", "5", "--steps", "8", "--stride", "planned", "--no-clip"]) == 2
+    assert f"other clipping (to the data's range, asked for none); plan anew: iddpm plan {planned} --no-clip" in (
+        capsys.readouterr().err
+    )
+    assert main(["nll", str(planned), "--count", "5", "--steps", "8", "--stride", "planned", "--threshold", "0.9"]) == 2
+    assert f"asked for at the quantile 0.9); plan anew: iddpm plan {planned} --threshold 0.9" in capsys.readouterr().err
 
 
-def test_a_plan_of_another_schedule_or_parameterization(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", str(run), *FEW]) == 0
+def test_a_plan_of_another_schedule_or_parameterization(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--training.steps", "1", "--training.validate-every", "0", "--training.sample-every", "0"]
     changes = (
         ("schedule", ["--diffusion.cosine-offset", "0.1"]),
         ("parameterization", ["--diffusion.variance", "fixed_small", "--objective.kind", "simple"]),
     )
     for what, change in changes:
-        other = run.parent / what
-        assert main(["train", str(run / "config.json"), "--run", str(other), *flags, *change]) == 0
-        shutil.copy(run / "plan.npz", other)
+        other = planned.parent / what
+        assert main(["train", str(planned / "config.json"), "--run", str(other), *flags, *change]) == 0
+        shutil.copy(planned / "plan.npz", other)
         capsys.readouterr()
         assert main(["sample", str(other), "--steps", "5", "--stride", "planned"]) == 2
         assert re.search(rf"plan.npz was made for another {what} \(.*; plan anew: iddpm plan ", capsys.readouterr().err)
@@ -118,21 +98,21 @@ def test_an_interrupted_plan_goes_on(
 ) -> None:
     whole = as_json(capsys, "plan", run, *FEW)
     (run / "plan.npz").unlink()
-    keep = command._Kept.keep
+    keep = KeptSums.keep
 
-    def interrupt(self: command._Kept, statistics: Any) -> None:
+    def interrupt(self: KeptSums, statistics: Any) -> None:
         keep(self, statistics)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(command._Kept, "keep", interrupt)
+        patch.setattr(KeptSums, "keep", interrupt)
         assert main(["plan", str(run), *FEW]) == 130
     assert not (run / "plan.npz").exists()
     capsys.readouterr()
     assert main(["plan", str(run), *FEW, "--json"]) == 0
-    said = capsys.readouterr()
-    assert "plan: going on after 20 items" in said.err
-    assert json.loads(said.out) == whole
+    printed = capsys.readouterr()
+    assert "plan: going on after 20 items" in printed.err
+    assert json.loads(printed.out) == whole
     assert not list(run.glob("*unfinished*"))
 
 
@@ -152,13 +132,13 @@ def test_the_same_plan_is_not_made_twice(
     whole = as_json(capsys, "plan", run, *FEW)
     before = (run / "plan.npz").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("iddpm.few_steps.plan.jump_statistics", None)
+        patch.setattr("iddpm.few_steps.making.jump_statistics", None)
         assert as_json(capsys, "plan", run, *FEW) == whole
         shorter = as_json(capsys, "plan", run, *FEW, "--longest", "5")
     assert shorter["bits_per_dim"] == whole["bits_per_dim"][:5]
     assert (run / "plan.npz").read_bytes() == before
     assert main(["plan", str(run), *FEW]) == 0
-    assert "is of this very work; nothing to do" in capsys.readouterr().err
+    assert "plan.npz is up to date" in capsys.readouterr().err
 
 
 def test_one_process_at_a_time_plans_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,13 +149,12 @@ def test_one_process_at_a_time_plans_a_run(run: Path, capsys: pytest.CaptureFixt
     assert main(["plan", str(run), *FEW]) == 0
 
 
-def test_it_is_told_that_a_plan_takes_the_place_of_another(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (run / "plan.npz").unlink(missing_ok=True)
-    for candidates, told in (("8", False), ("7", True), ("7", False)):
+def test_a_plan_that_takes_the_place_of_another_is_announced(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for candidates, is_announced in (("8", False), ("7", True), ("7", False)):
         assert main(["plan", str(run), *FEW, "--candidates", candidates]) == 0
-        said = "steps on 40 items with seed 0"
-        whole = f"chooses up to 8 of 8 {said}; it will be replaced by one that chooses up to 7 of 7 {said}"
-        assert (whole in capsys.readouterr().err) == told
+        rest = "steps on 40 items with seed 0"
+        message = f"chooses up to 8 of 8 {rest}; it will be replaced by one that chooses up to 7 of 7 {rest}"
+        assert (message in capsys.readouterr().err) == is_announced
     assert main(["plan", str(run), *FEW, "--candidates", "7", "--seed", "1"]) == 0
     assert "up to 7 of 7 steps on 40 items with seed 1" in capsys.readouterr().err
     assert main(["plan", str(run), *FEW, "--candidates", "7", "--no-clip"]) == 0
@@ -186,8 +165,8 @@ def test_it_is_told_that_a_plan_takes_the_place_of_another(run: Path, capsys: py
 
 BAD = {
     "count": (["plan", "RUN", "--count", "0"], "--count: must be at least 1"),
-    "too many items": (["plan", "RUN", "--count", "301"], "--count: must be 1 ... 300, the held-out items to plan on"),
-    "longest": (["plan", "RUN", "--longest", "21"], "--longest: 21 is more than the 20"),
+    "too many items": (["plan", "RUN", "--count", "301"], "--count: must be 1 ... 300, the items to plan on, got 301"),
+    "longest": (["plan", "RUN", "--longest", "21"], "--longest: must be 1 ... 20, the steps to choose from, got 21"),
     "candidates": (["plan", "RUN", "--candidates", "0"], "--candidates: must be at least 2"),
     "negative steps": (
         ["sample", "RUN", "--steps", "-3"],
@@ -214,53 +193,50 @@ def test_mistakes_are_one_line_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     assert main([str(run) if word == "RUN" else word for word in words]) == 2
-    said = capsys.readouterr()
-    lines = [line for line in said.err.splitlines() if line.startswith("iddpm: ")]
-    assert (said.out, len(lines)) == ("", 1)
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if line.startswith("iddpm: ")]
+    assert (printed.out, len(lines)) == ("", 1)
     assert message in lines[0]
     assert sorted(run.rglob("*")) == before
 
 
-def test_a_plan_of_an_earlier_version_is_replaced(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", str(run), *FEW]) == 0
-    path = run / "plan.npz"
+def test_a_plan_of_an_earlier_version_is_replaced(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = planned / "plan.npz"
     with np.load(path) as file:
         arrays = dict(file)
     manifest = json.loads(str(arrays["manifest"])) | {"format": 1, "about": {}}
     np.savez(path, **arrays | {"manifest": np.array(json.dumps(manifest))})
-    assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
-    assert f"is of another version of iddpm; plan anew: iddpm plan {run}" in capsys.readouterr().err
-    assert main(["plan", str(run), *FEW]) == 0
+    assert main(["nll", str(planned), "--count", "5", "--steps", "5", "--stride", "planned"]) == 2
+    assert f"is of another version of iddpm; plan anew: iddpm plan {planned}" in capsys.readouterr().err
+    assert main(["plan", str(planned), *FEW]) == 0
     assert "is damaged, or of another version; it will be replaced" in capsys.readouterr().err
-    assert main(["nll", str(run), "--count", "5", "--steps", "5", "--stride", "planned"]) == 0
+    assert main(["nll", str(planned), "--count", "5", "--steps", "5", "--stride", "planned"]) == 0
 
 
-def test_a_plan_of_damaged_bytes(run: Path) -> None:
-    assert main(["plan", str(run), *FEW]) == 0
-    path, places = run / "plan.npz", np.random.default_rng(0)
-    whole, known = path.read_bytes(), StoredPlan.load(path).arrays
+def test_a_plan_of_damaged_bytes(planned: Path) -> None:
+    path, places = planned / "plan.npz", np.random.default_rng(0)
+    content, arrays = path.read_bytes(), StoredPlan.load(path).arrays
     refused = 0
-    for place in places.integers(len(whole), size=300):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    for place in places.integers(len(content), size=100):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
         try:
-            found = StoredPlan.load(path).arrays
+            loaded = StoredPlan.load(path).arrays
         except UserError:
             refused += 1
         else:  # bytes that nothing reads, such as dates
-            assert all(np.array_equal(found[name], each) for name, each in known.items())
-    assert refused > 200
+            assert all(np.array_equal(loaded[name], values) for name, values in arrays.items())
+    assert refused > 66
 
 
 @pytest.mark.parametrize("name", ["timesteps", "model.last", "model.before", "calibrated.errors"])
-def test_a_plan_of_other_numbers_than_were_saved(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", str(run), *FEW]) == 0
-    path = run / "plan.npz"
+def test_a_plan_of_other_numbers_than_were_saved(planned: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = planned / "plan.npz"
     with np.load(path) as file:
         arrays = dict(file)
     np.savez(path, **arrays | {name: arrays[name] * 2})
     for stride in ("planned", "uniform"):
         words = ["--steps", "5", "--stride", stride, "--variance", "calibrated"]
-        assert main(["nll", str(run), "--count", "5", *words]) == 2
+        assert main(["nll", str(planned), "--count", "5", *words]) == 2
         assert "it is damaged, or something else" in capsys.readouterr().err
 
 

@@ -15,26 +15,40 @@ from torch import Tensor
 
 from iddpm.cli.main import main
 from iddpm.data.scaling import Levels
+from iddpm.diffusion.samplers import Ancestral
 from iddpm.evaluation import images as judging
 from iddpm.few_steps import study as few_steps
 from iddpm.few_steps.kept import KeptStudy
 from iddpm.files import locked
-from tests.cli.test_journeys import TINY_FLAGS
-from tests.cli.test_plan import as_json
+from iddpm.names import SAMPLERS
+from tests.cli.conftest import as_json
+from tests.conftest import CACHE
 
-FEW = ["--steps", "4", "--count", "100", "--items", "300", "--device", "cpu"]
+FEW = ["--steps", "4", "--count", "100", "--items", "40", "--device", "cpu"]
 
 
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "a"
-    assert main(["train", "digits", "--run", str(path), *TINY_FLAGS]) == 0
-    assert main(["plan", str(path), "--count", "40", "--device", "cpu"]) == 0
-    return path
+@pytest.fixture(scope="session")
+def _reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reference with a classifier of its own, which is trained once, and kept in the cache beside."""
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "kernels").symlink_to(CACHE / "kernels")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IDDPM_CACHE", str(folder))
+        patch.setattr("iddpm.evaluation.classifier.STEPS", 60)
+        assert main(["reference", "digits", "--out", str(folder / "reference.npz")]) == 0
+    return folder / "reference.npz"
+
+
+@pytest.fixture
+def reference(_reference: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The reference, with its classifier in this test's cache."""
+    cache = shutil.copytree(_reference.parent, tmp_path / "cache", symlinks=True)
+    monkeypatch.setenv("IDDPM_CACHE", str(cache))
+    return str(_reference)
 
 
 def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
-    planned: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    planned: Path, reference: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge = few_steps.Study.judge
     begun: list[few_steps.Setting] = []
@@ -45,16 +59,17 @@ def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
         begun.append(setting)
         return (yield from judge(self, setting, *kept))
 
+    words = [*FEW, "--reference", reference]
     with monkeypatch.context() as patch:
         patch.setattr(few_steps.Study, "judge", interrupt)
-        assert main(["steps", str(planned), *FEW]) == 130
+        assert main(["steps", str(planned), *words]) == 130
     assert not (planned / "steps.png").exists()
     capsys.readouterr()
-    assert main(["steps", str(planned), *FEW]) == 0
-    said = capsys.readouterr()
-    assert "steps: going on after 3 settings" in said.err
-    assert "steps: judging 28 settings, 100 samples each" in said.err
-    lines = said.out.splitlines()
+    assert main(["steps", str(planned), *words]) == 0
+    printed = capsys.readouterr()
+    assert "steps: going on after 3 settings" in printed.err
+    assert "steps: judging 28 settings, 100 samples each" in printed.err
+    lines = printed.out.splitlines()
     by_method = {line.split()[2]: line.split()[:2] for line in lines[2:-2]}
     assert (by_method["learned"], by_method["jacobian"]) == (["4", "4"], ["4", "2"])  # evaluations and steps
     assert len(lines) == 1 + 1 + 30 + 2  # a head, the whole chain, ten methods by three strides, two lines
@@ -62,23 +77,41 @@ def test_a_picture_and_a_table_that_an_interruption_does_not_lose(
     assert lines[-1] == str(planned / "steps.png")
     with Image.open(planned / "steps.png") as image:
         assert image.size[0] > 1000
-    found = as_json(capsys, "steps", planned, *FEW)  # all of it is kept
-    whole, *rows = found["rows"]
-    assert (whole["evaluations"], whole["stride"]) == (20, "whole")
+    whole, *rows = as_json(capsys, "steps", planned, *words)["rows"]  # all of it is kept
+    assert (whole["method"], whole["evaluations"], whole["stride"]) == ("learned", 20, "whole")
     by = {(row["method"], row["stride"]): row for row in rows}
     assert by["jacobian", "uniform"]["steps"] == 2
     assert by["unipc", "planned"]["bits"] is None
+    assert not list(planned.glob("*-lock"))
+
+
+def test_bits_are_those_of_nll(planned: Path, reference: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*FEW, "--items", "300", "--methods", "learned", "--strides", "planned", "--reference", reference]
+    row = as_json(capsys, "steps", planned, *words)["rows"][1]
     direct = as_json(capsys, "nll", planned, "--steps", "4", "--stride", "planned")
-    assert by["learned", "planned"]["bits"]["mean"] == pytest.approx(direct["total"]["mean"], rel=1e-3)
+    assert row["bits"]["mean"] == pytest.approx(direct["total"]["mean"], rel=1e-3)
+
+
+def test_a_sampler_from_outside(planned: Path, reference: str, capsys: pytest.CaptureFixture[str]) -> None:
+    SAMPLERS.register("mine", Ancestral, "a sampler of one's own")
+    try:
+        words = [*FEW, "--methods", "mine", "ddim", "--strides", "uniform", "--reference", reference]
+        _, ddim, mine = as_json(capsys, "steps", planned, *words)["rows"]
+    finally:
+        SAMPLERS.unregister("mine")
+    assert (ddim["method"], mine["method"], mine["sampler"], mine["bits"]) == ("ddim", "mine", "mine", None)
+    assert mine["fd"]["value"] != ddim["fd"]["value"]
+    assert (planned / "steps.png").stat().st_size > 0
+    assert main(["steps", str(planned), *FEW, "--methods", "mine", "--reference", reference]) == 2  # it is gone
 
 
 def test_after_another_plan_only_what_depends_on_it_is_judged_anew(
-    planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    planned: Path, reference: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Path(shutil.copytree(planned, tmp_path / "run"))
-    words = ["steps", run, *FEW, "--steps", "4", "4", "--methods", "learned", "calibrated"]  # 4 is judged once
+    methods = ["--steps", "4", "4", "--methods", "learned", "calibrated"]  # 4 is judged once
+    words = ["steps", planned, *FEW, *methods, "--reference", reference]
     before = as_json(capsys, *words)["rows"]
-    assert main(["plan", str(run), "--count", "40", "--seed", "1", "--device", "cpu"]) == 0
+    assert main(["plan", str(planned), "--count", "40", "--seed", "1", "--device", "cpu"]) == 0
     judge = few_steps.Study.judge
     judged: list[tuple[str, str]] = []
 
@@ -121,11 +154,10 @@ def test_solvers(planned: Path, sampler: str, tmp_path: Path) -> None:
 
 
 def test_samples_that_were_drawn_are_not_drawn_again(
-    planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    planned: Path, reference: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Path(shutil.copytree(planned, tmp_path / "run"))
-    (run / "steps.json").unlink(missing_ok=True)
-    words = [*FEW, "--methods", "learned", "--strides", "planned", "--batch-size", "30"]
+    methods = ["--methods", "learned", "--strides", "planned", "--batch-size", "30"]
+    words = [*FEW, *methods, "--reference", reference]
     keep, draw = KeptStudy.keep, judging.sample_batches
     begun_with: list[int] = []
 
@@ -140,41 +172,38 @@ def test_samples_that_were_drawn_are_not_drawn_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(KeptStudy, "keep", interrupt)
-        assert main(["steps", str(run), *words]) == 130
+        assert main(["steps", str(planned), *words]) == 130
     with monkeypatch.context() as patch:
         patch.setattr(judging, "sample_batches", listen)
-        found = as_json(capsys, "steps", run, *words)
+        rows = as_json(capsys, "steps", planned, *words)["rows"]
     assert begun_with == [90, 0]
-    assert not (run / "steps-unfinished").exists()
-    (run / "steps.json").unlink()
-    assert as_json(capsys, "steps", run, *words)["rows"] == found["rows"]
+    assert not (planned / "steps-unfinished").exists()
+    (planned / "steps.json").unlink()
+    assert as_json(capsys, "steps", planned, *words)["rows"] == rows
 
 
-def test_one_process_at_a_time_judges_a_run(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_process_at_a_time_judges_a_run(planned: Path, reference: str, capsys: pytest.CaptureFixture[str]) -> None:
     release = locked(planned / "steps-lock", "")
-    assert main(["steps", str(planned), *FEW]) == 2
+    assert main(["steps", str(planned), *FEW, "--reference", reference]) == 2
     assert "another process is judging this run's few steps; wait for it" in capsys.readouterr().err
     release()
 
 
 def test_bits_per_dim_on_a_budget(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exact = as_json(capsys, "nll", planned, "--count", "50")
-    found = as_json(capsys, "nll", planned, "--count", "50", "--error", "0.2")
-    assert found["half_width"] <= 0.2
-    assert abs(found["mean"] - exact["total"]["mean"]) < 0.4
-    assert found["evaluations"] < found["of_all"] == 50 * 20
+    estimate = as_json(capsys, "nll", planned, "--count", "50", "--error", "0.2")
+    assert estimate["half_width"] <= 0.2
+    assert abs(estimate["mean"] - exact["total"]["mean"]) < 0.4
+    assert estimate["evaluations"] < estimate["of_all"] == 50 * 20
     assert main(["nll", str(planned), "--count", "50", "--error", "0.000001"]) == 0
-    said = capsys.readouterr()
-    assert "more would take as long as the whole bound" in said.err
-    assert re.match(r"bits/dim  \d\.\d+ \+- \d\.\d+ \(95 % interval", said.out)
+    printed = capsys.readouterr()
+    assert "more would take as long as the whole bound" in printed.err
+    assert re.match(r"bits/dim  \d\.\d+ \+- \d\.\d+ \(95 % interval", printed.out)
 
 
-def test_a_stored_reference_is_compared_with(planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reference = tmp_path / "reference.npz"
-    assert main(["reference", "digits", "--out", str(reference)]) == 0
+def test_a_stored_reference_is_compared_with(planned: Path, reference: str, capsys: pytest.CaptureFixture[str]) -> None:
     few = [*FEW, "--methods", "ddim", "--strides", "uniform"]
-    (planned / "steps.json").unlink(missing_ok=True)
-    stored = as_json(capsys, "steps", planned, *few, "--reference", str(reference))
+    stored = as_json(capsys, "steps", planned, *few, "--reference", reference)
     (planned / "steps.json").unlink()
     own = as_json(capsys, "steps", planned, *few)
     (planned / "steps.json").unlink()
@@ -207,7 +236,7 @@ BAD = {
     "another method": (["steps", "RUN", "--methods", "euler"], "--methods: euler is not known here; use some of"),
     "a plan's variance of a solver": (
         ["sample", "RUN", "--sampler", "dpm++", "--variance", "analytic"],
-        "variance: analytic is for the ancestral sampler",
+        "--variance: the sampler dpm++ has no variance, got analytic; leave it out",
     ),
     "no budget": (
         ["nll", "RUN", "--error", "0.1", "--count", "4", "--steps", "2"],
@@ -216,7 +245,7 @@ BAD = {
     "eta of a solver": (["sample", "RUN", "--sampler", "unipc", "--eta", "1"], "unipc has no eta"),
     "variance of a solver": (
         ["sample", "RUN", "--sampler", "dpm++", "--variance", "fixed_large"],
-        "variance: fixed_large is for the ancestral sampler; dpm++ has none: leave it out",
+        "--variance: the sampler dpm++ has no variance, got fixed_large; leave it out",
     ),
     "two ways of clipping": (["sample", "RUN", "--no-clip", "--threshold", "0.9"], "--threshold: is a way of clipping"),
     "threshold": (["nll", "RUN", "--threshold", "0"], "--threshold: is a quantile"),
@@ -238,8 +267,8 @@ def test_mistakes_are_one_line_and_exit_code_2(
     capsys.readouterr()
     places = {"RUN": str(planned), "BARE": str(bare)}
     assert main([places.get(word, word) for word in words]) == 2
-    said = capsys.readouterr()
-    lines = [line for line in said.err.splitlines() if line.startswith("iddpm: ")]
-    assert (said.out, len(lines)) == ("", 1)
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if line.startswith("iddpm: ")]
+    assert (printed.out, len(lines)) == ("", 1)
     assert message in lines[0]
     assert json.loads((planned / "config.json").read_text())

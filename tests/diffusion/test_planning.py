@@ -160,7 +160,7 @@ def test_batches_make_no_difference() -> None:
 
 
 def test_what_cannot_be_planned_with() -> None:
-    with pytest.raises(UserError, match="x_prev is made for one chain"):
+    with pytest.raises(UserError, match="diffusion.prediction: it is made for one chain"):
         JumpStatistics(Diffusion(cosine_schedule(STEPS), Parameterization.named("x_prev"), Discretized(LEVELS)))
     with pytest.raises(UserError, match="there are no items to plan on"):
         JumpStatistics(Diffusion(cosine_schedule(STEPS), Parameterization.named(), Discretized(LEVELS))).costs()
