@@ -1,4 +1,4 @@
-"""Whether bits/dim on a budget are what they say: how often the interval covers the exact value, and what it costs.
+"""A test of bits/dim on a budget: how often the interval covers the exact value, and what it costs.
 
     python -m benchmarks.budget RUN [--error 0.01 ...] [--count 64] [--trials 200 ...] [--passes 8]
         [--repeats 0]
@@ -50,7 +50,7 @@ class Exact:
 
 
 def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What `make` gives, as JSON in a file: made once."""
+    """Return what `make` gives, kept as JSON in a file: it is made once."""
     if not path.exists():
         write_json(path, make())
         print(path.stem, file=sys.stderr, flush=True)
@@ -58,7 +58,7 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
 
 
 def exact_bound(run: Path, model: Model, held_out: Dataset, count: int, passes: int, repeats: int) -> Exact:
-    """From whole passes, and `repeats` further ones over the `NEAR` first steps."""
+    """Return the bound from whole passes, and `repeats` further ones over the `NEAR` first steps."""
     near = min(NEAR, len(model.diffusion.schedule))
 
     def whole(seed: int) -> tuple[float, float]:
@@ -81,7 +81,7 @@ def exact_bound(run: Path, model: Model, held_out: Dataset, count: int, passes: 
 
 
 def _near_bits(model: Model, held_out: Dataset, count: int, near: int, repeat: int) -> float:
-    """The sum of the first `near` terms, a mean over the items, with noise that belongs to `repeat`."""
+    """Return the sum of the first `near` terms, a mean over the items, with noise that belongs to `repeat`."""
     rows = np.arange(count)
     x_0 = held_out.batch(rows).to(model.device)
     predict = model.predict(model.conditions_from(x_0, held_out, rows))
@@ -96,7 +96,7 @@ def _near_bits(model: Model, held_out: Dataset, count: int, near: int, repeat: i
 def study(
     run: Path, errors: list[float], count: int, trials: list[int], passes: int, repeats: int
 ) -> list[dict[str, Any]]:
-    """Coverage and cost of each error, as JSON."""
+    """Return coverage and cost of each error, as JSON."""
     model = load(run)
     held_out = open_source(model.config.data).validation
     assert held_out is not None
@@ -113,7 +113,7 @@ def study(
 def asked(
     run: Path, model: Model, held_out: Dataset, exact: Exact, error: float, count: int, trials: int
 ) -> dict[str, Any]:
-    """Estimates to within `error`, again and again."""
+    """Estimate to within `error` again and again, and return what came of it."""
 
     def trial(seed: int) -> dict[str, Any]:
         return vars(estimate(model, held_out, error=error, count=count, seed=seed, batch_size=128))

@@ -1,4 +1,4 @@
-"""What each contestant does for a measurement, as its users would: a forward pass, a step of sampling, of training.
+"""The contestants' work for a measurement, as their users would do it: a forward pass, sampling, training.
 
 Every contestant runs in a process of its own (`python -m benchmarks.contestants NAME`), so that none profits from
 another's settings. It reads one task a line from standard input, as JSON, and answers with seconds a call.
@@ -23,7 +23,7 @@ from benchmarks.matched import SIZES, Diffusers, Size, ddp, flops, parameters
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 T = 1000
 STEPS = 25
-"""Of the chain that is sampled or scored where the loop around the network is measured."""
+"""The steps of the chain that is sampled or scored where the loop around the network is measured."""
 
 
 class Scored(NamedTuple):
@@ -39,18 +39,18 @@ class Contestant(ABC):
 
     @abstractmethod
     def network(self, size: Size) -> nn.Module:
-        """The matched network, in evaluation mode."""
+        """Return the matched network, in evaluation mode."""
 
     @abstractmethod
     def training(self, size: Size, batch: int) -> Callable[[], object]:
-        """A whole training step on a batch that is in memory."""
+        """Return what does a whole training step on a batch that is in memory."""
 
     @abstractmethod
     def sampling(self, size: Size, batch: int) -> Callable[[], object]:
-        """A batch of samples in `STEPS` steps."""
+        """Return what draws a batch of samples in `STEPS` steps."""
 
     def forward(self, size: Size, batch: int) -> Callable[[], object]:
-        """The network alone, as sampling calls it."""
+        """Return what calls the network alone, as sampling does."""
         network = self.network(size)
         x, t = torch.randn(batch, *size.shape, device=DEVICE), torch.full((batch,), 500, device=DEVICE)
         return torch.no_grad()(lambda: network(x, t))
@@ -112,7 +112,7 @@ class Ours(Contestant):
         return lambda: [finish(work) for work in sample_batches(model, batch, options, batch_size=batch)]
 
     def scoring(self, size: Size, batch: int) -> Callable[[], object]:
-        """The bound on a batch in `STEPS` steps."""
+        """Return what takes the bound on a batch in `STEPS` steps."""
         from iddpm.diffusion import SeededNoise, bits_per_dim
 
         model = self._ready(size)
@@ -139,7 +139,7 @@ class DiffusersLibrary(Contestant):
     def learner(
         self, size: Size, data: Callable[[], Tensor], steps: int
     ) -> tuple[Callable[[], None], Callable[[], Scored]]:
-        """A step on a batch of `data` in [-1, 1], and the averaged model so far, to be scored."""
+        """Return what does a step on a batch of `data` in [-1, 1], and what gives the averaged model so far."""
         from diffusers import DDPMScheduler
         from diffusers.optimization import get_scheduler
         from diffusers.training_utils import EMAModel
@@ -208,7 +208,7 @@ class DenoisingDiffusionPytorch(Contestant):
     def learner(
         self, size: Size, data: Callable[[], Tensor], steps: int
     ) -> tuple[Callable[[], None], Callable[[], Scored]]:
-        """As for diffusers."""
+        """Return the same two as for diffusers."""
         from ema_pytorch import EMA
 
         diffusion = self._diffusion(size).train().to(DEVICE)
@@ -248,13 +248,13 @@ def _tell(line: str) -> None:
 
 
 def wait() -> None:
-    """Until the device has done what it was given."""
+    """Wait until the device has done what it was given."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
 
 
 def peak_bytes() -> int:
-    """The most memory so far: the GPU's, or the process's."""
+    """Return the most memory so far: the GPU's, or the process's."""
     if DEVICE.type == "cuda":
         return int(torch.cuda.max_memory_allocated())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -46,12 +46,12 @@ from iddpm.progress import finish
 
 FOLDS = 4
 DRAWS = 24
-"""Of real images, to see what FD so many of them have."""
+"""Draws of real images, to see what FD so many of them have."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """How a dataset is studied: words for iddpm train, plan and steps.
+    """The study of a dataset: words for iddpm train, plan and steps.
 
     source: as iddpm train names it. items: that are scored, the last held-out ones. close: within how many bits/dim of
     the whole chain so many planned steps should be. reference: makes a file of statistics for data without classes.
@@ -116,7 +116,7 @@ DATA = {
 
 
 def command(*words: str) -> str:
-    """What an iddpm command prints; its progress goes to stderr."""
+    """Return what an iddpm command prints; its progress goes to stderr."""
     told = [sys.executable, "-m", "iddpm", *words]
     print("$ iddpm", " ".join(words), file=sys.stderr, flush=True)
     done = subprocess.run(told, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ})
@@ -124,7 +124,7 @@ def command(*words: str) -> str:
 
 
 def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
-    """Train, plan and judge one seed."""
+    """Train, plan and judge one seed, and return its figures."""
     settings, run = DATA[data], runs / f"{data}-{seed}"
     if not (run / "plan.npz").exists():
         command("train", settings.source, "--run", str(run), "--training.seed", str(seed), *settings.train.split())
@@ -161,13 +161,13 @@ def study(data: str, seed: int, runs: Path) -> dict[str, Any]:
 
 
 def full(found: dict[str, Any]) -> dict[str, Any]:
-    """A study's row of all the chain's steps, for which fewer may stand in the table."""
+    """Return a study's row of all the chain's steps, for which fewer may stand in the table."""
     row: dict[str, Any] = found.get("full", found["rows"][0])
     return row
 
 
 def of_real(run: Path, reference: Path, count: int) -> list[float]:
-    """FD of so many training items, drawn anew each time: what samples that nothing is wrong with would have."""
+    """Return the FD of so many training items, drawn anew each time: that of samples that nothing is wrong with."""
     known = Statistics.load(reference)
     network = ClassifierFeatures.from_bytes(known.network or b"")
     data = open_source(load(run).config.data).train
@@ -180,7 +180,7 @@ def of_real(run: Path, reference: Path, count: int) -> list[float]:
 
 
 def on_unseen(run: Path, items: int) -> list[dict[str, float]]:
-    """How far planned steps are above the best of the other strides on the last held-out items, for every length.
+    """Return how far planned steps are above the best other stride on the last held-out items, for every length.
 
     With the standard error over `FOLDS` parts of the items.
     """
@@ -207,7 +207,7 @@ def on_unseen(run: Path, items: int) -> list[dict[str, float]]:
 
 
 def stride(whole: int, name: str) -> list[int] | None:
-    """Its timesteps, or None where there is no such stride."""
+    """Return its timesteps, or None where there is no such stride."""
     try:
         return kept_timesteps(whole, name)
     except UserError:
@@ -237,18 +237,18 @@ def together(studies: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def find(rows: list[dict[str, Any]], method: str, stride: str, evaluations: int) -> dict[str, Any]:
-    """The row of a setting."""
+    """Return the row of a setting."""
     key = (method, stride, evaluations)
     return next(row for row in rows if (row["method"], row["stride"], row["evaluations"]) == key)
 
 
 def reached(is_so: bool) -> str:
-    """Said of what was measured."""
+    """Return a word on a bound that was missed."""
     return "" if is_so else ", missed"
 
 
 def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
-    """What was asked of few steps, and what came of it, as rows of a table."""
+    """Return what was aimed at with few steps, and what was measured, as rows of a table."""
     lines = []
     worst = max(
         row["planned"]["model"] - min(row[each] for each in ("uniform", "ddim", "quadratic") if row[each] is not None)
@@ -319,7 +319,7 @@ def promises(data: str, studies: list[dict[str, Any]]) -> list[str]:
 
 
 def whole_fd(studies: list[dict[str, Any]]) -> str:
-    """FD of all the chain's steps, and of those that stand for them in the picture."""
+    """Return the FD of all the chain's steps, and of those that stand for them in the picture."""
     every, drawn = (
         together([{"rows": [row]} for row in rows])[0]
         for rows in zip(*((full(found), found["rows"][0]) for found in studies), strict=True)
@@ -332,7 +332,7 @@ def whole_fd(studies: list[dict[str, Any]]) -> str:
 
 
 def learned_and_fixed(rows: list[dict[str, Any]]) -> list[str]:
-    """Whether the learned variance is better than both fixed ones with the same steps, and where not."""
+    """Return where the learned variance is better than both fixed ones with the same steps, as rows."""
     lines = []
     for key, value, name in (("bits", "mean", "bits/dim"), ("fd", "value", "FD")):
         tried, worse = 0, []
@@ -362,7 +362,7 @@ def table(rows: list[dict[str, Any]], key: str, value: str, digits: int) -> list
 
 
 def page(data: str, studies: list[dict[str, Any]]) -> str:
-    """All of it for a person."""
+    """Return the page of a study."""
     rows, settings = together(studies), DATA[data]
     lines = [
         f"# Few steps: {data}",

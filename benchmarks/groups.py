@@ -1,4 +1,4 @@
-"""How many channels normalisation joins, and what that does to small networks: bits/dim, FD, the colours of samples.
+"""Channels that normalisation joins, and what that does to small networks: bits/dim, FD, the colours of samples.
 
     python -m benchmarks.groups [--seeds 3] [--runs runs/groups] [--page]
 

@@ -30,7 +30,7 @@ class Size:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one image."""
+        """Return the shape of one image."""
         return (self.image_channels, self.side, self.side)
 
 
@@ -112,12 +112,12 @@ def _stand_in(name: str) -> None:
 
 
 def parameters(network: nn.Module) -> int:
-    """How many numbers it learns."""
+    """Return how many numbers a network learns."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def flops(network: nn.Module, size: Size) -> int:
-    """Of one image's forward pass, counted by torch: two for a multiplication with an addition."""
+    """Return the operations of one image's forward pass, as torch counts: two for a multiplication with an addition."""
     from torch.utils.flop_counter import FlopCounterMode
 
     # Without memory, where attention is plain products: torch does not count its fused kernel for CPUs.

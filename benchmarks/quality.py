@@ -46,11 +46,11 @@ PEERS = {"diffusers": DiffusersLibrary, "denoising-diffusion-pytorch": Denoising
 PEER_BATCH = 16
 COUNT = {"digits": 300, "photos": 64}
 STEPS = {"digits": 500, "photos": 100}
-"""Of the chain in scoring, at most: the whole chain is more than there is patience for."""
+"""The most steps of the chain in scoring: the whole chain takes too long."""
 SAMPLES = {"digits": 1000, "photos": 200}
 SAMPLING_STEPS = {"digits": 100, "photos": 50}
 REFERENCE = 1000
-"""Of the training items at most, evenly spread, that samples are compared with."""
+"""The most training items, evenly spread, that samples are compared with."""
 SHORT: dict[str, dict[str, dict[str, Any]]] = {
     "digits": {},
     "photos": {
@@ -66,7 +66,7 @@ SHORT: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
-"""What iddpm's preset is changed to for a run of some minutes, beside the number of steps."""
+"""The changes of iddpm's preset for a run of some minutes, beside the number of steps."""
 
 
 def peer(name: str, data: str, splits: Splits, judge: Judge, seconds: float) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def peer(name: str, data: str, splits: Splits, judge: Judge, seconds: float) -> 
 
 @torch.no_grad()
 def bound(diffusion: Diffusion, predict: Any, splits: Splits, data: str) -> float:
-    """Mean bits/dim of the held-out items."""
+    """Return the mean bits/dim of the held-out items."""
     held_out = splits.validation
     assert held_out is not None
     chain = diffusion.strided(min(STEPS[data], len(diffusion.schedule)))
@@ -145,7 +145,7 @@ class Judge:
 
     @torch.no_grad()
     def distance(self, diffusion: Diffusion, predict: Predict) -> dict[str, float]:
-        """Of so many samples, drawn in so many evenly spaced steps; and its standard error."""
+        """Return the FD of samples, drawn in evenly spaced steps, and its standard error."""
         chain = diffusion.strided(min(SAMPLING_STEPS[self._data], len(diffusion.schedule)))
         drawn = []
         for start in range(0, SAMPLES[self._data], 100):
@@ -157,7 +157,7 @@ class Judge:
 
 
 def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:
-    """How many steps take so long here, found by taking some; the learning rate's decay must know its end."""
+    """Return how many steps take so long here, by taking some: the learning rate's decay must know its end."""
     from iddpm.training import Session, Stepped
 
     tried = 0.05 * seconds
@@ -174,7 +174,7 @@ def affordable_steps(config: Config, splits: Splits, seconds: float) -> int:
 
 
 def trained(config: Config, splits: Splits, keep: Path | None = None) -> tuple[Model, float]:
-    """A model with its averaged weights, and the seconds that training it took; the run is kept where `keep` says."""
+    """Return a model with its averaged weights, and the seconds of its training; the run is kept at `keep`."""
     from iddpm.training import Session
 
     with tempfile.TemporaryDirectory() as folder:

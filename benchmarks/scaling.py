@@ -1,4 +1,4 @@
-"""How time and memory grow: with the batch, the steps, the size of an image, the number of samples and of items.
+"""The growth of time and memory with the batch, the steps, the size of an image, the number of samples and of items.
 
     python -m benchmarks.scaling [--page]
 

@@ -1,4 +1,4 @@
-"""What the paper leaves open, one change at a time: held-out bits/dim of digits after a short training.
+"""The settings that the paper leaves open, one change at a time: bits/dim of held-out digits after a short training.
 
     python -m benchmarks.tuning [--steps 500]
 
@@ -38,7 +38,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def run(change: dict[str, dict[str, Any]], steps: int) -> dict[str, float]:
-    """Train with a change, and score the average."""
+    """Train with a change, score the average, and return both results."""
     values = preset("digits").model_dump()
     images = steps * values["training"]["batch_size"]
     values["training"] |= {"validate_every": 0, "sample_every": 0, "checkpoint_every": 10**6}

@@ -1,1 +1,1 @@
-"""Kernels in C++ that take the place of slow torch operators on a CPU, compiled when first needed. No torch in here."""
+"""Kernels in C++ that replace slow torch operators on a CPU, compiled when first needed. This file needs no torch."""

@@ -1,4 +1,4 @@
-"""Compile the kernels: a second once on a machine, kept where later processes find them.
+"""The compilation of the kernels: a second, once on a machine, and kept for later processes.
 
 It needs no torch, so that a command can begin with it before torch has loaded.
 """
@@ -26,14 +26,14 @@ BUILD_SECONDS = 60
 
 
 class KernelsError(Exception):
-    """Why the kernels cannot be used here, in a few words."""
+    """The reason why the kernels cannot be used here, in a few words."""
 
 
 _building = threading.Lock()
 
 
 def begin() -> None:
-    """Build in the background, if need be; whoever asks for what is `built` meanwhile waits for it."""
+    """Build in the background, if need be; a call of `built` waits for it."""
 
     def build() -> None:
         with contextlib.suppress(KernelsError):  # said when the kernels are needed
@@ -52,8 +52,8 @@ def built() -> Path:
 def _built() -> Path:
     """Build the library; see `built`.
 
-    It is written beside its place and moved there, so a build that was killed leaves nothing; its name holds a hash of
-    all that it depends on, and a file beside it one of its content, so a damaged one is built again.
+    The file is written beside its place and moved there, so that a killed build leaves nothing. Its name holds a hash
+    of all that it depends on, and a file beside it a hash of its content, so that a damaged one is built again.
     """
     compiler = next(filter(None, map(shutil.which, _compilers())), None)
     folder = cache_folder() / "kernels"
@@ -102,14 +102,14 @@ def _run(compiler: str, *commands: list[str]) -> None:
             running.append(
                 subprocess.Popen([compiler, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             )
-        said = [process.communicate(timeout=BUILD_SECONDS)[1] for process in running]
+        outputs = [process.communicate(timeout=BUILD_SECONDS)[1] for process in running]
     except (OSError, subprocess.TimeoutExpired) as error:
         raise KernelsError(f"{compiler} failed ({error})") from None
     finally:
         for process in running:
             process.kill()
             process.communicate()
-    for process, errors in zip(running, said, strict=True):
+    for process, errors in zip(running, outputs, strict=True):
         if process.returncode:
             lines = [line for line in errors.splitlines() if line.strip()]
             first = lines[0] if lines else f"code {process.returncode}"

@@ -18,7 +18,7 @@ FEW_TILES = 64
 class TransformedWeights:
     """A layer's weights as the kernels take them, kept while nothing is learned: a layer's own, never saved or copied.
 
-    They are transformed anew when the weights have changed, also where torch did not see it (through `.data`).
+    They are transformed anew when the weights have changed, even where torch did not notice (through `.data`).
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class TransformedWeights:
         return TransformedWeights, ()
 
     def get(self, weight: Tensor, library: Library) -> Tensor:
-        """Those of `weight`."""
+        """Return the transformed weights of `weight`."""
         version = 0 if weight.is_inference() else weight._version
         of = (weight.data_ptr(), version, library.fingerprint(weight))
         if self._kept is None or of != self._of:
@@ -37,14 +37,14 @@ class TransformedWeights:
         return self._kept
 
     def forget(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._of = self._kept = None
 
 
 def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None, transformed: TransformedWeights) -> Tensor:
     """Convolve `[batch, in, height, width]` to `[batch, out, height, width]`: stride 1, a border of zeros.
 
-    weight: `[out, in, 3, 3]`; transformed: where what is made of it may be kept.
+    weight: `[out, in, 3, 3]`; transformed: keeps what is made of it.
     """
     library = library_for(x)
     if library is None or not _suits(library, weight, bias):
@@ -67,7 +67,7 @@ def _suits(library: Library, weight: Tensor, bias: Tensor | None) -> bool:
 
 
 class _Conv3x3(torch.autograd.Function):
-    """Keeps its input and the weights; both passes transform the weights, which is little beside a training batch."""
+    """The convolution that learns. Both passes transform the weights, which is little beside a training batch."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, library: Library) -> Tensor:

@@ -77,7 +77,7 @@ class Library:
         rstd: Tensor,
         silu: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Gradients of x, weight, bias and, if there is one, scale_shift."""
+        """Return the gradients of x, weight, bias and, if there is one, scale_shift."""
         batch, channels = x.shape[:2]
         d_x = torch.empty_like(x)
         d_weight, d_bias = x.new_empty(batch, channels), x.new_empty(batch, channels)
@@ -111,7 +111,7 @@ class Library:
     def transformed_weights(self, weight: Tensor, *, mirrored: bool = False) -> Tensor:
         """Return a 3x3 convolution's weights `[out, in, 3, 3]` as `conv3x3` takes them, 16/9 times as many.
 
-        mirrored: to convolve the gradient of its output with, which gives that of its input.
+        mirrored: for the gradient of the input, which is a convolution of the gradient of the output.
         """
         out, in_ = weight.shape[:2]
         if mirrored:
@@ -178,7 +178,7 @@ def load() -> Library | str:
 
 
 def unavailable() -> str | None:
-    """Why the kernels are not used in this process, in a few words; None if they are. Builds them if need be."""
+    """Return why the kernels are not used in this process; None if they are. Builds them if need be."""
     if _is_off:
         return f"{VARIABLE}=off"
     loaded = load()
@@ -187,7 +187,7 @@ def unavailable() -> str | None:
 
 @contextmanager
 def disabled() -> Iterator[None]:
-    """Within it, torch's operators do it all."""
+    """Use torch's operators alone within the context."""
     global _is_off  # noqa: PLW0603
     before, _is_off = _is_off, True
     try:
@@ -207,7 +207,7 @@ def library_for(x: Tensor) -> Library | None:
 
 
 def _check(library: Library) -> None:
-    """Kernels that give other numbers than torch are not used. It may be called within any of torch's contexts."""
+    """Raise KernelsError if the kernels give other numbers than torch. It may be called in any of torch's contexts."""
     with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
         for ours_and_gradients, expected in (_norm_silu_twice(library), _convolution_twice(library)):
             for ours, theirs in zip(ours_and_gradients, expected, strict=True):
@@ -222,7 +222,7 @@ def _draw(*shape: int) -> Tensor:
 
 
 def _norm_silu_twice(library: Library) -> tuple[list[Tensor], list[Tensor]]:
-    """Results and gradients, by the kernels and by torch."""
+    """Return results and gradients, by the kernels and by torch."""
     x, weight, bias, scale_shift = _draw(2, 12, 3, 5), _draw(12), _draw(12), _draw(2, 24)
     with torch.enable_grad():
         inputs = [tensor.clone().requires_grad_() for tensor in (x, weight, bias, scale_shift)]

@@ -15,7 +15,7 @@ from iddpm.kernels.library import Library, library_for
 def norm_silu(
     x: Tensor, weight: Tensor, bias: Tensor, scale_shift: Tensor | None, *, groups: int, eps: float, silu: bool
 ) -> Tensor:
-    """SiLU(GroupNorm(x) (1 + scale) + shift), `[batch, channels, *size]` to the same; without SiLU if not `silu`.
+    """Return SiLU(GroupNorm(x) (1 + scale) + shift) of `[batch, channels, *size]`; without SiLU if not `silu`.
 
     scale_shift: `[batch or 1, 2 channels]`, or None for neither.
     """
@@ -45,7 +45,7 @@ def _by_torch(
 
 
 class _NormSilu(torch.autograd.Function):
-    """Keeps its input and two numbers a group for the backward pass: less than normalisation and SiLU do apart."""
+    """Normalisation and SiLU that keep the input and two numbers a group: less than they keep apart."""
 
     @staticmethod
     def forward(
