@@ -28,6 +28,7 @@ NAMES = [
     "Parameterization",
     "SampleQuality",
     "Splits",
+    "StoredPlan",
     "Trainer",
     "TrainingConfig",
     "UNet",
@@ -37,6 +38,7 @@ NAMES = [
     "evaluate",
     "load",
     "open_source",
+    "plan",
     "preset",
     "quantize",
     "sample",
@@ -48,24 +50,7 @@ NAMES = [
     "train",
     "train_events",
 ]
-PREPOSITIONS = {
-    "A",
-    "As",
-    "At",
-    "By",
-    "For",
-    "From",
-    "In",
-    "Into",
-    "Of",
-    "On",
-    "That",
-    "The",
-    "To",
-    "What",
-    "Where",
-    "With",
-}
+PREPOSITIONS = {"A", "As", "At", "By", "For", "From", "In", "Of", "On", "That", "The", "To", "What", "With"}
 
 
 def test_the_public_names_are_these() -> None:

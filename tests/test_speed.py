@@ -44,6 +44,7 @@ def test_a_batch_is_a_power_of_two_that_fits_the_time() -> None:
     assert suitable_batch(128, 10**13, peak) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditions", [{}, {"classes": True}])
 def test_bench_measures_all_work(
     conditions: dict[str, bool], tmp_path: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]

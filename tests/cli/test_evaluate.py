@@ -16,6 +16,8 @@ from iddpm.data import open_source
 from iddpm.presets import preset
 from tests.cli.test_journeys import TINY_FLAGS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

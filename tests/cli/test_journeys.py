@@ -187,6 +187,7 @@ def test_info_of_presets_runs_and_files(run: str, capsys: pytest.CaptureFixture[
     assert json.loads(output(capsys, "info", file, "--json"))["weights"] == "raw"
 
 
+@pytest.mark.slow
 def test_report_is_one_page_with_everything_in_it(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["report", run, "--samples", "8", "--judged", "100", "--items", "10", "--strides", "5", "--device", "cpu"]
     said = output(capsys, *words)
@@ -335,6 +336,7 @@ def test_a_signal_waits_for_imports(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_terminated_sampling_leaves_nothing(run: str, tmp_path: Path) -> None:
     out = tmp_path / "a.npz"
     command = [sys.executable, "-m", "iddpm", "sample", run, "--count", "1000000", "--out", str(out)]

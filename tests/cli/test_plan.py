@@ -18,6 +18,8 @@ from iddpm.few_steps.plan import StoredPlan
 from iddpm.files import locked
 from tests.cli.conftest import FEW, as_json
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_plan_is_kept_with_the_run_and_used(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(run), *FEW]) == 0

@@ -24,6 +24,9 @@ from iddpm.names import SAMPLERS
 from tests.cli.conftest import as_json
 from tests.conftest import CACHE
 
+pytestmark = pytest.mark.slow
+
+
 FEW = ["--steps", "4", "--count", "100", "--items", "40", "--device", "cpu"]
 
 

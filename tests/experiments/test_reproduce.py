@@ -26,6 +26,8 @@ from iddpm.registry import Registry, Row
 
 from .small import minuscule
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small() -> Iterator[None]:

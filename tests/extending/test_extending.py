@@ -17,6 +17,8 @@ from iddpm.registry import Registry
 from tests.cli.test_journeys import TINY_FLAGS
 from tests.experiments.small import minuscule
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent
 MEMBERS = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("test_", "__")))
 MOST_LINES = 60

@@ -280,6 +280,7 @@ def test_a_compiler_that_fails(folder: Path, tmp_path: Path, monkeypatch: pytest
     assert not list(folder.iterdir())
 
 
+@pytest.mark.slow
 @available
 def test_built_once_and_again_when_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert unavailable() is None
@@ -306,6 +307,7 @@ def test_loaded_within_a_context(not_loaded: None, context: AbstractContextManag
         layer(convolution_inputs(2, (64, 64), 8, 8)[0])
 
 
+@pytest.mark.slow
 @available
 @pytest.mark.parametrize(
     ("source", "right", "wrong"),
