@@ -32,9 +32,9 @@ def test_a_lock_that_is_removed_while_another_is_taken_is_tried_again(
     """The file that was opened is not the one at its path any more: locking it would keep nobody out."""
     opened = os.open
 
-    def late(path: Path, flags: int) -> int:
-        descriptor = opened(path, flags)
-        if not (tmp_path / "late").exists():
+    def late(path: Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        descriptor = opened(path, flags, mode, dir_fd=dir_fd)
+        if Path(path) == tmp_path / "lock" and not (tmp_path / "late").exists():
             (tmp_path / "late").touch()
             path.unlink()
         return descriptor

@@ -163,7 +163,9 @@ def test_a_model_of_ones_own_is_loaded_into_itself(tmp_path: Path) -> None:
             load(path)
         again = Model(Model.from_config(config, splits.spec).network, made.diffusion, splits.spec)
         assert load(path, model=again) is again
-    assert torch.equal(sample(again, 2, steps=2), sample(own, 2, steps=2))
+    for ours, theirs in zip(again.network.parameters(), own.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    torch.testing.assert_close(sample(again, 2, steps=2), sample(own, 2, steps=2))  # not laid out alike in memory
     with pytest.raises(UserError, match="no configuration"):
         save(tmp_path / "another", own)
     other = Model(nn.Conv2d(1, 2, 3), made.diffusion, splits.spec)

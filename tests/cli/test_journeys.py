@@ -326,10 +326,12 @@ def test_a_signal_waits_for_imports(
     (tmp_path / "slow_to_load.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("IDDPM_EXTENSIONS", "slow_to_load")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in a background job
     try:
         assert main(["slow"]) == code
         assert "slow" in COMMANDS
     finally:
+        signal.signal(signal.SIGINT, before)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.modules.pop("slow_to_load", None)
         COMMANDS.unregister("slow")

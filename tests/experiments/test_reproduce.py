@@ -139,7 +139,7 @@ MISTAKES = [
     (["ablation", "--scale", "small"], "--data: data/cifar10 does not exist"),
     (["ablation", "--data", "folder:small", "--size", "16"], "set --size to a size that these have"),
     (["ablation", "--data", "folder:small", "--size", "7"], "--size: 7x7 cannot be halved"),
-    (["coverage", "--samples", "mixed"], "--samples: items of folder:mixed differ in size (8x8, 9x9, ...); give"),
+    (["coverage", "--samples", "mixed"], "--samples: items of mixed differ in size (8x8, 9x9, ...); give"),
 ]
 
 
