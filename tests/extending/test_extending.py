@@ -22,6 +22,8 @@ pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parent
 MEMBERS = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("test_", "__")))
 MOST_LINES = 60
+QUICK = ["--training.batch-size", "16", "--training.no-decay", "--device", "cpu", "--training.validate-every", "0"]
+QUICK += ["--training.sample-every", "0"]
 
 
 @pytest.fixture(autouse=True)
@@ -183,3 +185,19 @@ def test_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     vendi = sys.modules[METRICS["vendi"].__module__].vendi
     assert vendi(torch.eye(7)) == pytest.approx(7)
     assert vendi(torch.ones(7, 3)) == pytest.approx(1)
+
+
+def test_checkpoint_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(capsys, "train", "digits", "--run", str(tmp_path / "run"), "--training.steps", "2", *QUICK)
+    from iddpm import load, save
+    from iddpm.registry import load_extensions
+
+    load_extensions()
+    save(tmp_path / "theirs.safetensors", load(tmp_path / "run"), format="prefixed")
+    words = ["--preset", "digits", "--count", "2", "--steps", "2", "--device", "cpu"]
+    for name in ("run", "theirs.safetensors"):
+        start = words if name != "run" else words[2:]
+        told(capsys, "sample", str(tmp_path / name), *start, "--out", str(tmp_path / f"{name}.npz"))
+    assert (tmp_path / "run.npz").read_bytes() == (tmp_path / "theirs.safetensors.npz").read_bytes()
+    score = json.loads(told(capsys, "nll", str(tmp_path / "theirs.safetensors"), *words, "--json"))
+    assert score["total"]["mean"] > 0
