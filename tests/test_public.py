@@ -70,6 +70,16 @@ def test_public_names_are_documented(name: str) -> None:
         assert verb not in PREPOSITIONS
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if isinstance(getattr(iddpm, name), type)])
+def test_methods_of_public_classes_are_documented(name: str) -> None:
+    value = getattr(iddpm, name)
+    for attribute, member in vars(value).items():
+        if attribute.startswith("_") or not (callable(member) or isinstance(member, property | classmethod)):
+            continue
+        texts = [vars(base)[attribute].__doc__ or "" for base in value.__mro__ if attribute in vars(base)]
+        assert any(text.split("\n\n")[0].rstrip().endswith((".", ":")) for text in texts), attribute
+
+
 def test_type_checkers_see_the_same_names() -> None:
     import ast
     from pathlib import Path

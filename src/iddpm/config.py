@@ -63,7 +63,7 @@ class Section(BaseModel):
         try:
             return type(self).model_validate(values)
         except ValidationError as error:
-            raise UserError(first_mistake(error)) from None
+            raise mistake(error) from None
 
 
 class DatasetSpec(Section):
@@ -267,17 +267,15 @@ class Config(Section):
             teaches = "teaches a variance" if needs else "teaches no variance"
             others = [name for name in OBJECTIVES if OBJECTIVES.fact(name, "learned_variance") in (None, learned)]
             fits = [name for name in VARIANCES if VARIANCES.fact(name, "is_learned", False) == needs]
-            raise ValueError(
-                f"objective.kind: {kind} {teaches}, and diffusion.variance is {variance}; use objective.kind"
-                f" {' or '.join(others)}, or diffusion.variance {' or '.join(fits)}"
-            )
+            what = (f"{kind} {teaches}, unlike ", Setting("diffusion.variance", variance))
+            way = ("use ", Setting("objective.kind", " or ".join(others)), ", or ")
+            raise UserError(what, field="objective.kind", way=(*way, Setting("diffusion.variance", " or ".join(fits))))
         if self.diffusion.schedule != "cosine" and self.diffusion.cosine_offset is not None:
-            raise ValueError(
-                "diffusion.cosine_offset: belongs to the cosine schedule, and diffusion.schedule is"
-                f" {self.diffusion.schedule}"
-            )
+            what = ("belongs to the cosine schedule, unlike ", Setting("diffusion.schedule", self.diffusion.schedule))
+            raise UserError(what, field="diffusion.cosine_offset", way="leave it out")
         if not self.training.ema_rates:
-            raise ValueError("training.ema_rates: needs at least one rate, e.g. 0.9999")
+            rates = Setting("training.ema_rates", 0.9999)
+            raise UserError("needs at least one rate", field="training.ema_rates", way=("use ", rates))
         low, size = self.network.low_resolution, self.data.sides(self.data.dimensions)
         if low is not None and any(low >= side or side % low for side in size or ()):
             what = ("must be a proper divisor of ", Setting("data.size", by(size or ())))
@@ -339,8 +337,3 @@ def mistake(error: ValidationError, prefix: Sequence[str] = ()) -> UserError:
         return UserError(str(own), field=field)
     message = first["msg"].replace("Input should", "should")
     return UserError(f"{message[0].lower()}{message[1:]}", field=field, value=repr(first["input"]))
-
-
-def first_mistake(error: ValidationError, prefix: Sequence[str] = ()) -> str:
-    """Return the first mistake that pydantic found, as one line that names the field and the value."""
-    return str(mistake(error, prefix))

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from iddpm.acceleration import computing_in, set_up
 from iddpm.build import build_network
-from iddpm.conditions import Condition, conditions_of
+from iddpm.conditions import conditions_of
 from iddpm.config import Config, DatasetSpec
-from iddpm.data import ArrayDataset
-from iddpm.diffusion import SeededNoise, bound_terms
+from iddpm.data import ArrayDataset, Dataset
 from iddpm.model import Model
 from iddpm.names import Compile, Precision
-from iddpm.sampling import SamplerOptions, sample_batches
+from iddpm.sampling import SamplerOptions, given_from, sample_batches
+from iddpm.scoring.whole import ScoringOptions, scoring
 from iddpm.training import Trainer
 from iddpm.training.records import Window
 
-Work = Literal["sampling", "likelihood", "training"]
+Kind = Literal["sampling", "likelihood", "training"]
 
 TURN_SECONDS = 2.0
 """A batch is made so large that a call takes about so long at most."""
@@ -56,7 +59,7 @@ class Speed:
     share: of the convolution peak. memory: bytes at the peak so far, of the process or on the GPU.
     """
 
-    work: Work
+    work: Kind
     batch: int
     seconds_a_call: float
     fastest: float
@@ -66,21 +69,28 @@ class Speed:
 
     @property
     def images_per_second(self) -> float:
-        """Images through the network a second."""
+        """Items through the network a second."""
         return self.batch / self.seconds_a_call
 
 
 def count_flops(config: Config, spec: DatasetSpec) -> Cost:
-    """Counted by torch, operator by operator, on a network without memory."""
+    """Count operator by operator, by torch, on a network that takes no memory."""
+    conditions, items = conditions_of(config, spec), made_up(spec, 1)
+    x_0, rows = items.batch(np.arange(1)), np.arange(1)
+    values = {condition.name: condition.from_data(x_0, items, rows).to("meta") for condition in conditions}
     with torch.device("meta"):
-        network = build_network(config, spec)
-        x, t = torch.zeros(1, *spec.shape), torch.zeros(1, dtype=torch.long)
-        conditions = _made_up(conditions_of(config, spec), spec, 1, x.device)
+        network = build_network(config, spec, conditions)
     with FlopCounterMode(display=False) as counter:
-        output = network(x, t, conditions)
+        output = network(x_0.to("meta"), torch.zeros(1, dtype=torch.long, device="meta"), values)
         forward = counter.get_total_flops()
         output.sum().backward()
     return Cost(forward, counter.get_total_flops())
+
+
+def made_up(spec: DatasetSpec, count: int) -> ArrayDataset:
+    """Return random items of a kind, all of one class."""
+    items = np.random.default_rng(0).integers(0, spec.levels, (count, *spec.shape), dtype=np.uint16)
+    return ArrayDataset(spec, items, np.zeros(count, dtype=np.int64) if spec.class_names else None)
 
 
 def measure_peak(device: torch.device, precision: Precision) -> Peak:
@@ -110,23 +120,29 @@ def measure_speed(
     cost: Cost,
     tell: Callable[[str], None],
 ) -> Iterator[Speed]:
-    """Sampling, likelihood and training, each for about `seconds`, on made-up data of the kind `spec`.
+    """Measure sampling, likelihood and training, each for about `seconds`, on made-up data of the kind `spec`.
 
     batch_size: None takes what a few seconds allow, at most a training batch.
     """
     most = config.training.microbatch_size or config.training.batch_size
-    chosen = batch_size or suitable_batch(most, cost.training, peak)
+    batch = batch_size or suitable_batch(most, cost.training, peak)
+    items = made_up(spec, batch)
+
+    def measured(kind: Kind, call: Callable[[], object], flops: int) -> Speed:
+        times = timed(call, device, seconds)
+        middle = statistics.median(times)
+        share = batch * flops / middle / peak.convolution
+        return Speed(kind, batch, middle, min(times), max(times), share, _peak_memory(device))
+
     model = Model.from_config(config, spec).to(device)
     model.accelerate(calls=10**9, precision=precision, compile=compile, tell=tell)
-    works: list[tuple[Work, Callable[[], object], int]] = [
-        ("sampling", _sampling(model, chosen), cost.forward),
-        ("likelihood", _likelihood(model, chosen), cost.forward),
-    ]
-    for work, call, flops in works:
-        yield _speed(work, call, chosen, flops, peak, device, seconds)
-    del model, works
-    train = _training(config, spec, device, chosen, precision, compile, tell)
-    yield _speed("training", train, chosen, cost.training, peak, device, seconds)
+    yield measured("sampling", _step_by_step(partial(_sampling, model, items)), cost.forward)
+    yield measured("likelihood", _step_by_step(partial(_likelihood, model, items)), cost.forward)
+    del model
+    # A long run's: what is measured is the speed once it is under way.
+    settings = {"batch_size": batch, "precision": precision, "compile": compile, "steps": 10**9}
+    trainer = Trainer.from_config(config.with_changes(training=settings), spec, device=device, tell=tell)
+    yield measured("training", _training(trainer, items), cost.training)
 
 
 def suitable_batch(most: int, flops: int, peak: Peak) -> int:
@@ -139,7 +155,7 @@ def suitable_batch(most: int, flops: int, peak: Peak) -> int:
 
 
 def timed(call: Callable[[], object], device: torch.device, seconds: float) -> list[float]:
-    """Seconds of each call, of at least three, after one that is not counted."""
+    """Return the seconds of each call, of at least three, after one that is not counted."""
     call()
     times: list[float] = []
     while len(times) < 3 or (sum(times) < seconds and len(times) < 10_000):
@@ -158,78 +174,33 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _speed(
-    work: Work, call: Callable[[], object], batch: int, flops: int, peak: Peak, device: torch.device, seconds: float
-) -> Speed:
-    times = timed(call, device, seconds)
-    middle = statistics.median(times)
-    share = batch * flops / middle / peak.convolution
-    return Speed(work, batch, middle, min(times), max(times), share, _peak_memory(device))
-
-
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    import resource
-    import sys
+    import resource  # not on every system
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _made_up(conditions: Iterable[Condition], spec: DatasetSpec, batch: int, device: torch.device) -> dict[str, Tensor]:
-    """Return conditions of made-up items."""
-    with torch.device("cpu"):
-        labels = None if not spec.class_names else np.zeros(batch, dtype=np.int64)
-        items = ArrayDataset(spec, np.zeros((batch, *spec.shape), dtype=np.uint8), labels)
-        rows = np.arange(batch)
-        values = {c.name: c.from_data(items.batch(rows), items, rows) for c in conditions}
-    return {name: value.to(device) for name, value in values.items()}
+def _step_by_step(begin: Callable[[], Iterable[object]]) -> Callable[[], object]:
+    """Return a call that takes one more step of some work, which is begun again whenever it ends."""
+    steps = itertools.chain.from_iterable(begin() for _ in itertools.count())
+    return lambda: next(steps)
 
 
-def _data(spec: DatasetSpec, batch: int, device: torch.device) -> Tensor:
-    return (torch.rand(batch, *spec.shape) * 2 - 1).to(device)
+def _sampling(model: Model, items: Dataset) -> Iterator[object]:
+    given, batch = given_from(model, items, len(items)), len(items)
+    for work in sample_batches(model, batch, SamplerOptions(), given=given, batch_size=batch):
+        yield from work
 
 
-def _sampling(model: Model, batch: int) -> Callable[[], object]:
-    given = _made_up(model.conditions.values(), model.spec, batch, model.device)
-
-    def again() -> Iterator[object]:
-        while True:
-            for work in sample_batches(model, batch, SamplerOptions(), given=given, batch_size=batch):
-                yield from work
-
-    walk = again()
-    return lambda: next(walk)
+def _likelihood(model: Model, items: Dataset) -> Iterator[object]:
+    return scoring(model, items, model.diffusion, ScoringOptions(batch_size=len(items)))
 
 
-def _likelihood(model: Model, batch: int) -> Callable[[], object]:
-    x_0 = _data(model.spec, batch, model.device)
-    predict = model.predict(_made_up(model.conditions.values(), model.spec, batch, model.device))
-
-    def again() -> Iterator[object]:
-        while True:
-            noise = SeededNoise(range(batch), model.spec.shape, model.device)
-            yield from bound_terms(model.diffusion, predict, x_0, noise)
-
-    walk = again()
-    return lambda: next(walk)
-
-
-def _training(
-    config: Config,
-    spec: DatasetSpec,
-    device: torch.device,
-    batch: int,
-    precision: Precision,
-    compile: Compile,
-    tell: Callable[[str], None],
-) -> Callable[[], object]:
-    # As of a long run: what is measured is the speed once it is under way.
-    steps = max(10**6, config.training.steps)
-    settings = {"batch_size": batch, "precision": precision, "compile": compile, "steps": steps}
-    trainer = Trainer.from_config(config.with_changes(training=settings), spec, device=device, tell=tell)
-    window = Window(config.diffusion.num_timesteps, device)
-    x_0 = _data(spec, batch, torch.device("cpu"))
-    conditions = _made_up(trainer.model.conditions.values(), spec, batch, torch.device("cpu"))
+def _training(trainer: Trainer, items: Dataset) -> Callable[[], object]:
+    window, rows = Window(len(trainer.diffusion.schedule), trainer.device), np.arange(len(items))
+    x_0 = items.batch(rows)
+    conditions = trainer.model.conditions_from(x_0, items, rows)
     return lambda: window.add(trainer.optimize(trainer.draw(x_0, conditions)))

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from iddpm.data.scaling import Levels
 from iddpm.files import NOT_SUCH_ARRAYS, cache_folder
 from iddpm.progress import Work
+from iddpm.versions import VERSIONS
 
-CACHE_VERSION = 1
 Labels = NDArray[np.int64] | None
 Notes = dict[str, Any]
 """Notes on the items, as JSON."""
@@ -31,7 +31,7 @@ def cached(
     source and settings name the entry. fingerprint: what the source looks like today (names, sizes, times of its
     files); an entry with another one is replaced. fill: writes items.npy into a folder, and returns labels and notes.
     """
-    folder = cache_folder() / _digest([CACHE_VERSION, source, settings])
+    folder = cache_folder() / _digest([VERSIONS["items"], source, settings])
     entry = _load(folder, _digest(fingerprint))
     if entry is None:
         yield from _store(folder, _digest(fingerprint), fill)

@@ -18,8 +18,6 @@ from iddpm.errors import UserError
 from iddpm.networks.layers import CONVOLUTIONS
 from iddpm.progress import Progress, Work
 
-VERSION = 3
-"""Increment it when the network or its training changes: weights that are kept depend on both."""
 DIMENSIONS = 64
 WIDTH = 32
 STEPS = 600

@@ -18,10 +18,11 @@ from torch import Tensor
 from iddpm.config import DatasetSpec
 from iddpm.data import Dataset
 from iddpm.data.scaling import Levels
-from iddpm.evaluation.classifier import VERSION, Classifier, train_classifier
+from iddpm.evaluation.classifier import Classifier, train_classifier
 from iddpm.files import replacing
 from iddpm.networks.hashing import hash_of
 from iddpm.progress import Work
+from iddpm.versions import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class ClassifierFeatures(FeatureNetwork):
     @classmethod
     def for_data(cls, data: Dataset, fingerprint: str, folder: Path) -> Work[ClassifierFeatures]:
         """Read the classifier that `folder` holds for data of this fingerprint; train and keep it if there is none."""
-        path = folder / f"classifier-{VERSION}-{fingerprint}.safetensors"
+        path = folder / f"classifier-{VERSIONS['classifier']}-{fingerprint}.safetensors"
         with suppress(OSError, ValueError):  # none yet, or a damaged one
             return cls.from_bytes(path.read_bytes())
         features = yield from cls.trained_on(data)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from iddpm.errors import Setting, UserError
 from iddpm.names import METRICS
+from iddpm.versions import VERSIONS
 
 if TYPE_CHECKING:
     from iddpm.evaluation.metrics.metric import QualityScore
     from iddpm.evaluation.scores import SampleQuality
 
-RESULT_FORMAT = 1
 UNKNOWN = "unknown"
 """The precision of results that were made before it was written into them."""
 Result = dict[str, Any]
@@ -34,7 +34,7 @@ MUST_BE_EQUAL = (
 def result_of(quality: SampleQuality, samples: dict[str, Any], reference: dict[str, Any]) -> Result:
     """Return all that is known of an evaluation, as JSON: the scores, and the manifests of both sets."""
     return {
-        "format": RESULT_FORMAT,
+        "format": VERSIONS["evaluation"],
         "scores": {name: _as_json(score) for name, score in quality.scores.items()},
         "p_same": quality.p_same,
         "samples": samples,
@@ -113,7 +113,7 @@ def read_result(path: Path) -> Result:
     way = ("make one with iddpm evaluate and ", Setting("out", "NAME.json"))
     try:
         result: Result = json.loads(path.read_text())
-        if result["format"] != RESULT_FORMAT:
+        if result["format"] != VERSIONS["evaluation"]:
             raise UserError(f"{path}: is of another version of iddpm", way="evaluate again")
         for side in ("samples", "reference"):
             result[side]["images"]["count"], result[side]["features"]["name"]

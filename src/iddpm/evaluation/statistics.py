@@ -14,8 +14,8 @@ from iddpm.errors import Setting, Text, UserError
 from iddpm.evaluation.metrics.metric import FeatureSet, QualityScore
 from iddpm.evaluation.metrics.moments import Moments
 from iddpm.files import array_names, read_arrays, replacing
+from iddpm.versions import VERSIONS
 
-STATISTICS_FORMAT = 2
 CONVERTED: Text = (
     *("both must be the same: ", Setting("data.size"), " and ", Setting("data.channels"), " convert pictures, "),
     *(Setting("data.channels_first"), " reads arrays of [items, channels, ...]"),
@@ -40,7 +40,7 @@ class Statistics(FeatureSet):
             "mu": self.moments.mean.numpy(),
             "sigma": self.moments.covariance.numpy(),
             "count": np.array(self.moments.count),
-            "manifest": np.array(json.dumps({"format": STATISTICS_FORMAT, **self.manifest})),
+            "manifest": np.array(json.dumps({"format": VERSIONS["statistics"], **self.manifest})),
         }
         if self.features is not None:
             arrays["features"] = self.features.numpy()
@@ -64,7 +64,7 @@ class Statistics(FeatureSet):
             raise _mistake(f"{path} is no file of statistics, or a damaged one ({error})") from None
         if not isinstance(manifest, dict):
             raise _mistake(f"{path} does not say which features it holds")
-        if manifest.pop("format", None) != STATISTICS_FORMAT:
+        if manifest.pop("format", None) != VERSIONS["statistics"]:
             raise _mistake(f"{path} is of another version of iddpm")
         if missing := {"mu", "sigma", "count"} - arrays.keys():
             raise _mistake(f"{path} is damaged: it has no {', '.join(sorted(missing))}")

@@ -15,7 +15,6 @@ from iddpm.data.dataset import Rows
 from iddpm.data.places import Places
 from iddpm.data.sources.photos import Crops
 from iddpm.errors import UserError
-from iddpm.evaluation.classifier import VERSION as CLASSIFIER
 from iddpm.evaluation.features import ClassifierFeatures, FeatureNetwork
 from iddpm.evaluation.images import ImageSet, collect, default_features, images_of_data, images_of_model
 from iddpm.evaluation.pretrained import open_pretrained
@@ -30,6 +29,7 @@ from iddpm.progress import Progress, Work
 from iddpm.sampling import SamplerOptions
 from iddpm.scoring.budget import estimating
 from iddpm.scoring.whole import ScoringOptions, scoring
+from iddpm.versions import VERSIONS
 
 SHORT = 250
 """The most steps of a chain that is scored whole: estimating its bound takes as long."""
@@ -127,7 +127,7 @@ def judged(images: ImageSet, data: DataConfig, shared: Path, *, whole: bool) -> 
 
 def _reference(data: DataConfig, shared: Path, count: int) -> Work[tuple[FeatureNetwork, Statistics]]:
     """Return what samples are compared with, at most `count` images, in features that suit the data; made once."""
-    path = shared / f"reference-{digest([data.model_dump(), fingerprint(data), count, CLASSIFIER])}.npz"
+    path = shared / f"reference-{digest([data.model_dump(), fingerprint(data), count, VERSIONS['classifier']])}.npz"
     while not path.exists():  # one process makes it, and others wait
         with claimed(shared) as is_ours:
             if is_ours and not path.exists():

@@ -21,8 +21,7 @@ from iddpm.report.baselines import baselines
 from iddpm.report.quality import judge, samples_needed
 from iddpm.sampling import SamplerOptions, given_from, sample_batches
 from iddpm.scoring.whole import ScoringOptions, scoring
-
-FACTS_FORMAT = 2
+from iddpm.versions import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def _sample(model: Model, splits: Splits, count: int, seed: int, batch_size: int
 
 def _of(model: Model, options: ReportOptions) -> dict[str, Any]:
     return {
-        "format": FACTS_FORMAT,
+        "format": VERSIONS["facts"],
         "step": model.step,
         "weights": model.weights,
         "precision": model.precision,
