@@ -50,6 +50,7 @@ class Coverage(Experiment):
         config = scale.classes
         steps = None if config.diffusion.num_timesteps <= SHORT else scale.sampling_steps
         count = max(FEWEST, scale.samples)
+        given = [given_samples(path, config.data, count) for path in scale.given]
         cells = []
         for seed in range(seeds):
             run = DiffusionRun(config.with_changes(training={"seed": seed}))
@@ -57,7 +58,7 @@ class Coverage(Experiment):
             cells.append(Cell({"model": DIFFUSION, "seed": seed}, run, (measure,)))
             gan = GanRun.with_budget(run, *GANS[scale.name])
             cells.append(Cell({"model": GAN, "seed": seed}, gan, (JudgedGan("scores", count),)))
-        for samples in [given_samples(path, config.data, count) for path in scale.given]:
+        for samples in given:
             cells.append(Cell({"model": f"{samples.path} (given)", "seed": 0}, samples, (JudgedGiven("scores"),)))
         return cells
 
