@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from iddpm.data import Dataset
 from iddpm.evaluation.classifier import Classifier
@@ -20,4 +21,5 @@ def _untrained_features() -> Iterator[None]:
 
 
 def untrained(data: Dataset) -> Work[ClassifierFeatures]:
+    assert torch.is_grad_enabled(), "it could not be trained"
     return ready(ClassifierFeatures(Classifier(data.spec).eval(), 0.5))

@@ -19,7 +19,7 @@ from iddpm.experiments.rivals.logistic_mixture import PARAMETERS, log_probabilit
 
 
 class Autoregressive(nn.Module, ABC):
-    """Grey levels (int64, `[batch, channels, height, width]`) to the bits/dim of every item."""
+    """A network from grey levels (int64, `[batch, channels, height, width]`) to the bits/dim of every item."""
 
     spec: DatasetSpec
 

@@ -132,7 +132,6 @@ class JudgedGan(Measure[GanRun]):
     count: int
     compares_features = True
 
-    @torch.no_grad()
     def take(self, subject: GanRun, folder: Path, shared: Path) -> Work[JSON]:
         spec = opened(subject.data).spec
         device = choose_device("auto")
@@ -145,7 +144,8 @@ class JudgedGan(Measure[GanRun]):
             rows = torch.arange(start, min(start + 256, self.count))
             latents = torch.randn(len(rows), LATENT, generator=random)
             labels = rows % max(1, len(spec.class_names))
-            batches.append(quantize(network(latents.to(device), labels.to(device)), spec.levels))
+            with torch.no_grad():
+                batches.append(quantize(network(latents.to(device), labels.to(device)), spec.levels))
             yield Progress("drawing samples", len(rows) + start, self.count)
         images = images_of_data(ArrayDataset(spec, np.concatenate(batches)), {"source": "the GAN"})
         return (yield from judged(images, subject.data, shared, whole=True))
