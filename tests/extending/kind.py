@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from iddpm.config import DataConfig, DatasetSpec
 from iddpm.data import ArrayDataset, Splits, split
-from iddpm.data.kinds import Header, Kind
+from iddpm.data.kinds import FileKind, Header
 from iddpm.data.sources import Source
 from iddpm.names import KINDS, SOURCES
 from iddpm.progress import Work, ready
@@ -19,7 +19,7 @@ LETTER = (7, 14)
 """Width and height of a letter in a picture."""
 
 
-class Texts(Kind):
+class Texts(FileKind):
     """Texts of one length in ASCII: one channel of 128 levels."""
 
     endings = (".txt",)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from iddpm.config import DatasetSpec
 from iddpm.data import quantize
-from iddpm.data.kinds import kind_of
+from iddpm.data.kinds import FileKind, kind_of
 from iddpm.data.scaling import Levels
 from iddpm.errors import UserError
 from iddpm.files import check_place, replacing
@@ -35,6 +35,7 @@ def write_grid(place: Path, spec: DatasetSpec, count: int, classes: Classes) -> 
 def write_folder(place: Path, spec: DatasetSpec, count: int, classes: Classes) -> Iterator[Callable[[Levels], None]]:
     """Write a file a sample, called by its number, or by CLASS_NUMBER: a folder that can be trained on again."""
     kind = kind_of(spec)
+    assert isinstance(kind, FileKind)  # see `_check_folder`
     prefixes = ("" if classes is None else f"{spec.class_names[label].replace('_', '-')}_" for label in classes or ())
     names = (f"{next(prefixes, '')}{i:06d}{kind.endings[0]}" for i in itertools.count())
     place.mkdir()
@@ -87,12 +88,12 @@ def check_out(out: Path, spec: DatasetSpec) -> Writer:
 
 def _check_folder(out: Path, spec: DatasetSpec) -> None:
     kind = kind_of(spec)
+    if not isinstance(kind, FileKind):
+        raise UserError("such data is not written as files", field="out", way="use NAME.npz")
     try:
         kind.check(spec)
     except UserError as error:
         raise UserError(error.what, field="out", value=error.value, way="use NAME.npz") from None
-    if not kind.endings:
-        raise UserError("such data is not written as files", field="out", way="use NAME.npz")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and is not an empty folder", field="out", way="choose another name")
 

@@ -16,7 +16,7 @@ import numpy as np
 from iddpm.config import DataConfig, DatasetSpec, by
 from iddpm.data.cache import Labels, Notes, cached
 from iddpm.data.dataset import ArrayDataset, Splits, split
-from iddpm.data.kinds.kind import Header, Kind, default_kind
+from iddpm.data.kinds.kind import FileKind, Header, default_kind
 from iddpm.data.opening import check_stated
 from iddpm.errors import Setting, UserError
 from iddpm.names import KINDS
@@ -82,7 +82,7 @@ def _kind_and_names(config: DataConfig, files: Files) -> tuple[str, list[str]]:
 def _decode_all(
     config: DataConfig, files: Files, kind_name: str, names: list[str], folder: Path
 ) -> Work[tuple[Labels, Notes]]:
-    kind: Kind = KINDS[kind_name]()
+    kind: FileKind = KINDS[kind_name]()
     headers: dict[str, Header] = {}
     troubles: dict[str, str] = {}
     for done, (name, header) in enumerate(_in_threads(files, kind.header, names), 1):

@@ -24,5 +24,5 @@ class NetworkInput(ABC):
         return None
 
     def beside(self, value: Tensor, x_t: Tensor) -> Tensor:
-        """Return `[batch, channels, *size]` to put beside x_t, where `channels` is above 0."""
-        raise TypeError(f"the condition {self.name} puts no channels beside x_t")
+        """Return `[batch, channels, *size]` to put beside x_t: nothing, unless `channels` is above 0."""
+        return x_t[:, :0]

@@ -10,7 +10,7 @@ import pytest
 from iddpm.cli.outputs import check_out, open_writer
 from iddpm.config import DatasetSpec
 from iddpm.data import scale
-from iddpm.data.kinds import Kind, kind_of
+from iddpm.data.kinds import FileKind, kind_of
 from iddpm.data.kinds.kind import Header
 from iddpm.data.kinds.pictures import Pictures
 from iddpm.data.kinds.sounds import Sounds
@@ -21,7 +21,7 @@ from iddpm.pictures import grid
 from tests.data.making import everything, opened
 
 
-class Boards(Kind):
+class Boards(FileKind):
     """Game boards, 8x8 of three levels, in text files."""
 
     endings = (".board",)

@@ -1,5 +1,5 @@
 """Kinds of data, a file each: see `kind.Kind`."""
 
-from iddpm.data.kinds.kind import Header, Kind, kind_of
+from iddpm.data.kinds.kind import FileKind, Header, Kind, kind_of
 
-__all__ = ["Header", "Kind", "kind_of"]
+__all__ = ["FileKind", "Header", "Kind", "kind_of"]

@@ -26,15 +26,15 @@ class Header:
 
 
 class Kind(ABC):
-    """A kind of data: how items are shown as pictures, written to files and read back.
+    """A kind of data: how items are shown as pictures.
 
-    To add one, write this class with its `shown`, and give it a row in KINDS of iddpm/names.py (or call
-    `KINDS.register`). Data is of this kind if its source says so, `DatasetSpec(kind=NAME)`. A kind that has files, one
-    an item, also names their `endings` and has `write`, `header` and `decode`.
+    To add one, write this class with its `shown`, or a `FileKind` if items can be written to files, and give it a row
+    in KINDS of iddpm/names.py (or call `KINDS.register`). Data is of this kind if its source says so,
+    `DatasetSpec(kind=NAME)`.
     """
 
     endings: ClassVar[tuple[str, ...]] = ()
-    """Endings of the files that are read; the first one is that of those that are written."""
+    """Endings of the files that are read, if there are any; the first one is that of those that are written."""
     can_mirror: ClassVar[bool] = False
     """True if an item turned round along its last axis is as good an item."""
 
@@ -42,20 +42,24 @@ class Kind(ABC):
     def shown(self, items: Levels, levels: int) -> NDArray[np.uint8]:
         """Return items `[n, channels, *size]` as pictures `[n, height, width, 1 or 3]`."""
 
+
+class FileKind(Kind):
+    """A kind of data with files, one an item, whose `endings` it names: how they are written and read back."""
+
     def check(self, spec: DatasetSpec) -> None:
         """Raise UserError if items of this form do not fit into the kind's files."""
 
+    @abstractmethod
     def write(self, path: Path, item: Levels, levels: int) -> None:
         """Write an item `[channels, *size]` to a file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def header(self, data: bytes) -> Header:
         """Return the form of the item in a file of these bytes; any error says that it cannot be used."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, data: bytes, spec: DatasetSpec, resize_filter: str) -> Levels:
         """Return the item in a file of these bytes, made to be of `spec.shape`, which is no larger."""
-        raise NotImplementedError
 
 
 def default_kind(dimensions: int) -> str | None:

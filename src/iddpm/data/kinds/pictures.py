@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from iddpm.config import DatasetSpec
-from iddpm.data.kinds.kind import Header, Kind, spread
+from iddpm.data.kinds.kind import FileKind, Header, spread
 from iddpm.data.scaling import Levels
 from iddpm.errors import Setting, UserError
 
@@ -22,7 +22,7 @@ FILTERS = {
 GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
 
-class Pictures(Kind):
+class Pictures(FileKind):
     """Pictures, grey or RGB; of other numbers of channels the first one is shown."""
 
     endings = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iddpm.config import DatasetSpec
-from iddpm.data.kinds.kind import Header, Kind, spread
+from iddpm.data.kinds.kind import FileKind, Header, spread
 from iddpm.data.scaling import Levels
 from iddpm.errors import UserError
 
@@ -20,7 +20,7 @@ RATE = 16_000
 """Frames a second that written files claim, since data does not say how fast it is."""
 
 
-class Sounds(Kind):
+class Sounds(FileKind):
     """Sounds, shown as the curve of their first channel; files are WAV of 8 bits, or of 16 for more than 256 levels."""
 
     endings = (".wav",)

@@ -7,7 +7,6 @@ or by t and what the network's own variance says ("calibrated").
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -68,8 +67,3 @@ class ErrorTable(Reading):
     def state(self) -> dict[str, Tensor]:
         """Return all tensors by name."""
         return {"timesteps": self.timesteps, "errors": self.errors, "decoder": self.decoder}
-
-    @classmethod
-    def of_state(cls, name: str, state: Mapping[str, Tensor]) -> ErrorTable:
-        """Return the table whose `state` this is."""
-        return cls(name, state["timesteps"], state["errors"], state["decoder"])
