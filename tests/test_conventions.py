@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ USES_RE = {"checkpoints/formats/openai.py": "names of tensors", "experiments/exp
 """Files that may use regular expressions, and on what."""
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
@@ -78,7 +80,6 @@ def test_names_say_what_they_hold() -> None:
 
 @pytest.mark.parametrize("path", [path for path in FILES if "cli" not in path.parts], ids=named)
 def test_no_message_below_the_command_line_names_a_flag(path: Path) -> None:
-    documents = {id(node.value) for node in ast.walk(tree(path)) if isinstance(node, ast.Expr)}
     module = tree(path)
     documents = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
     for node in ast.walk(module):

@@ -61,6 +61,7 @@ def test_own_schedule(config: iddpm.Config, data: iddpm.Splits, tmp_path: Path) 
     assert images.shape == (4, 1, 8, 8)
 
 
+@pytest.mark.slow
 def test_own_dataset(tmp_path: Path) -> None:
     class Waves(iddpm.Dataset):
         spec = iddpm.DatasetSpec(channels=1, size=(32,))

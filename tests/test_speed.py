@@ -15,6 +15,7 @@ from iddpm.speed import Peak, count_flops, suitable_batch
 from tests.training.tiny import tiny
 
 
+@pytest.mark.slow
 def test_flops_are_counted() -> None:
     spec = DatasetSpec(channels=3, size=(32, 32), levels=256)
     cost = count_flops(preset("cifar10"), spec)

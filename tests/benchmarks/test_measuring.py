@@ -34,6 +34,8 @@ from iddpm.diffusion import linear_schedule
 from iddpm.progress import Progress, Work
 from tests.training.tiny import tiny
 
+pytestmark = pytest.mark.slow
+
 SIZE = Size("tiny", 8, 1, 32, (1,), 1, ())
 SMALL = ["--network.channels", "32", "--network.channel-multipliers", "1", "--network.num-res-blocks", "1"]
 SMALL += ["--network.attention-resolutions", "--training.steps", "2", "--training.batch-size", "8"]

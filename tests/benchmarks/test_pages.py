@@ -71,6 +71,7 @@ def test_other_figures_make_another_page(name: str, results: Path) -> None:
     assert len(after.splitlines()) == len(before.splitlines())
 
 
+@pytest.mark.slow
 def test_scaling_is_drawn_from_its_figures(results: Path) -> None:
     import_module("benchmarks.scaling").main(["--page", "--out", str(results)])
     picture = (results / "scaling.svg").read_text()

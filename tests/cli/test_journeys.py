@@ -155,6 +155,7 @@ def test_samples_of_a_class_can_be_trained_on_again(
     assert main(again) == 0
 
 
+@pytest.mark.slow
 def test_nll_adds_up(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     score = json.loads(output(capsys, "nll", run, "--count", "20", "--json"))
     parts = sum(score[part]["mean"] for part in ("prior", "kl", "decoder"))

@@ -22,6 +22,8 @@ from iddpm.diffusion.respacing import restricted
 from iddpm.errors import UserError
 from iddpm.names import MODEL, READINGS
 
+pytestmark = pytest.mark.slow
+
 STEPS = 40
 LEVELS = 17
 

@@ -29,6 +29,8 @@ from iddpm.scoring.whole import score
 
 from .small import autoregressive, diffusion, gan, made
 
+pytestmark = pytest.mark.slow
+
 ITEMS = 4
 
 

@@ -36,6 +36,7 @@ def test_other_data_replaces_the_scales_own() -> None:
     assert scale_of("tiny", data).base.data == data
 
 
+@pytest.mark.slow
 def test_every_experiment_is_laid_out_on_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks fit the data; what a step costs is not counted, which takes long."""
 

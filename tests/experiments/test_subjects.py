@@ -25,6 +25,8 @@ from iddpm.progress import finish
 
 from .small import autoregressive, diffusion, made
 
+pytestmark = pytest.mark.slow
+
 
 def test_cells_have_names() -> None:
     cell = Cell({"T": 1000, "schedule": "cosine", "seed": 2}, DiffusionRun(Config()), ())

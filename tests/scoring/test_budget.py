@@ -14,6 +14,8 @@ from iddpm.progress import Progress, finish
 from iddpm.scoring.budget import BoundEstimate, estimate, estimating
 from iddpm.scoring.whole import ScoringOptions, score
 
+pytestmark = pytest.mark.slow
+
 COUNT = 24
 
 

@@ -99,6 +99,7 @@ def test_twenty_steps_are_ten_and_a_kill_and_ten(tmp_path: Path) -> None:
     assert whole == killed
 
 
+@pytest.mark.slow
 def test_being_asked_to_stop_saves_and_loses_nothing(tmp_path: Path) -> None:
     config = tiny(**EVERYTHING)
     run_to_end(config, tmp_path / "whole")

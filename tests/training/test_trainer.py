@@ -128,6 +128,7 @@ def test_late_checks_change_no_number() -> None:
         assert torch.equal(tensor, late.network.state_dict()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(unavailable() is not None, reason="no compiler here")
 def test_training_with_kernels_equals_training_without() -> None:
     config = tiny(training={"learning_rate": 1e-4, "warmup_steps": 0})

@@ -9,6 +9,8 @@ import torch
 from iddpm.config import DatasetSpec
 from iddpm.experiments.rivals.autoregressive import MODELS, Autoregressive
 
+pytestmark = pytest.mark.slow
+
 SPEC = DatasetSpec(channels=3, size=(4, 4), levels=7)
 
 

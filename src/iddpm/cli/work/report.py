@@ -54,7 +54,7 @@ def _print_result(directory: RunDirectory, model: Model, facts: Facts, *, as_jso
         total = score["total"]
         print(f"bits/dim in {len(score['terms']):>4} steps  {total['mean']:.4f} +- {total['error']:.4f}")
     for baseline in facts.values.get("baselines", []):
-        print(f"{baseline['name']:<22} {baseline['mean']:.4f} +- {baseline['error']:.4f}")
+        print(f"{baseline['name']:<23} {baseline['mean']:.4f} +- {baseline['error']:.4f}")
     _print_quality(facts.values.get("quality"))
     distance = facts.values["distance"]
     print(f"nearest training item   {distance['samples']:.2f} grey levels a pixel (samples)", end="")
@@ -67,5 +67,5 @@ def _print_quality(quality: dict[str, Any] | None) -> None:
         return
     held_out = quality["held_out"]
     for name in ("frechet", "precision", "recall", "authenticity"):
-        line = f"{title_of(name, 'classifier'):<22} {number(quality['samples']['scores'][name])}"
+        line = f"{title_of(name, 'classifier'):<23} {number(quality['samples']['scores'][name])}"
         print(line if held_out is None else f"{line} (held-out items {number(held_out['scores'][name])})")
